@@ -1,0 +1,1 @@
+"""What an application is made of: messages, contracts, modules, apis. Data and rules, no running."""

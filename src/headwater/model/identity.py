@@ -1,0 +1,20 @@
+"""Who is asking. One of the few things that travel implicitly with every call."""
+
+from __future__ import annotations
+
+from headwater.model.message import Value
+
+__all__ = ["ANONYMOUS", "SYSTEM", "Identity"]
+
+
+class Identity(Value):
+    """The caller: a subject (None when nobody has signed in), roles, and a tenant if there are any."""
+
+    subject: str | None = None
+    roles: tuple[str, ...] = ()
+    tenant: str | None = None
+
+
+ANONYMOUS = Identity()
+SYSTEM = Identity(subject="system")
+"""The application itself: subscriptions, durable sends, tools."""

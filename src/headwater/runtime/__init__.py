@@ -1,0 +1,1 @@
+"""What happens to a message: dispatch, transactions, idempotency, delivery, projections, shutdown."""

@@ -1,0 +1,1 @@
+"""For tests of applications and adapters: runners, fakes, faults, simulation, conformance kits."""
