@@ -88,9 +88,10 @@ def contract(
         except ValueError as error:
             raise ContractError(f"{cls.__name__}: within={error}") from None
         _check_fails(cls, kind, fails)
-        for option, field, kinds in (("idempotent", idempotent, ("command",)), ("key", key, ("event",))):
-            if field is not None:
-                _check_field(cls, kind, option, field, kinds)
+        if idempotent is not None:
+            _check_field(cls, kind, "idempotent", idempotent, "command")
+        if key is not None:
+            _check_field(cls, kind, "key", key, "event")
         cls.__contract__ = Contract(
             name=name, version=v, kind=kind, message=cls,
             result=None if kind == "event" else result_of(cls),
@@ -147,11 +148,9 @@ def _check_fails(cls: type[Message], kind: Kind, fails: tuple[type[Failure], ...
         names.add(failure.__failure_name__)
 
 
-def _check_field(
-    cls: type[Message], kind: Kind, option: str, field: str, kinds: tuple[Kind, ...]
-) -> None:
-    if kind not in kinds:
-        raise ContractError(f"{cls.__name__}: {option}= belongs to a {kinds[0]}, this is a {kind}")
+def _check_field(cls: type[Message], kind: Kind, option: str, field: str, only: Kind) -> None:
+    if kind != only:
+        raise ContractError(f"{cls.__name__}: {option}= belongs on a {only}, and this is a {kind}")
     types = {f.name: f.type for f in msgspec.structs.fields(cls)}
     if field not in types:
         raise ContractError(

@@ -131,7 +131,7 @@ class Projection:
             self._subscription.add(event, function)
             return function
 
-        return register  # type: ignore[return-value]
+        return register
 
 
 class Module:
@@ -191,7 +191,7 @@ class Module:
             self.handlers[contract.message] = Handler(contract, function)
             return function
 
-        return register  # type: ignore[return-value]
+        return register
 
     def on(
         self, event: type[E], *, name: str | None = None, start: Start = "now", retry: Retry | None = None
@@ -209,7 +209,7 @@ class Module:
             subscription.add(event, function)
             return function
 
-        return register  # type: ignore[return-value]
+        return register
 
     def projection(self, name: str, *, tables: Sequence[str], retry: Retry | None = None) -> Projection:
         """Declare a read model over `tables`, fed from the beginning and rebuildable while serving."""

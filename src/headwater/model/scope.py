@@ -100,6 +100,7 @@ class Tx(_Reads, Protocol):
     async def send(self, command: Command[Any], *, after: float = 0.0) -> None:
         """Record a command to be run later, at least `after` seconds from now, with no result.
 
-        Survives a crash; tried again until it has an outcome, then kept as a dead letter.
+        Survives a crash. Tried again after `NotExecuted` and `OutcomeUnknown`; a refusal, or too many
+        attempts, makes it a dead letter. Its effect happens once, however often it is tried.
         """
         ...

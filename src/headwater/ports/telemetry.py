@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from headwater.model.context import Context
 from headwater.model.contract import Contract
 
 __all__ = ["Cell", "Outcome", "Telemetry"]
@@ -20,7 +21,16 @@ class Cell(Protocol):
 
 
 class Telemetry(Protocol):
-    """Meters, by contract."""
+    """Meters by contract, and spans while somebody wants them."""
+
+    @property
+    def tracing(self) -> bool:
+        """Whether `span` is to be called; read once, at start."""
+        ...
+
+    def span(self, contract: Contract, context: Context, outcome: Outcome, seconds: float) -> None:
+        """Take one finished call as a span of the context's trace."""
+        ...
 
     def cell(self, contract: Contract) -> Cell:
         """Return the contract's meter; the same one every time."""

@@ -1,0 +1,101 @@
+"""Bells: within a process, and between the processes that share a data folder.
+
+Between processes a ring is one datagram to a Unix socket in the folder: no polling, and a full or
+missing socket is simply not woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["LocalBell", "SocketBell"]
+
+
+class LocalBell:
+    """Rings inside one process, on the loop that rings."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    def listen(self, topic: str, callback: Callable[[], None]) -> None:
+        """Call back whenever the topic rings."""
+        self._listeners.setdefault(topic, []).append(callback)
+
+    def ring(self, topic: str) -> None:
+        """Wake every listener of the topic."""
+        for callback in self._listeners.get(topic, ()):
+            callback()
+
+    async def close(self) -> None:
+        """Forget every listener."""
+        self._listeners.clear()
+
+
+class SocketBell(LocalBell):
+    """Rings here and in every process that has a socket in `folder`. `name` is this process's."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self._path = folder / f"{name}.sock"
+        self._socket: socket.socket | None = None
+        self._peers: list[str] = []
+        self._stamp = -1
+
+    async def open(self) -> None:
+        """Bind this process's socket. A leftover of a dead process with the same name is replaced."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listener.setblocking(False)
+        listener.bind(_short(self._path))
+        self._socket = listener
+        asyncio.get_running_loop().add_reader(listener, self._heard, listener)
+
+    def ring(self, topic: str) -> None:
+        """Wake every listener of the topic, here and elsewhere."""
+        super().ring(topic)
+        if self._socket is None:
+            return
+        data = topic.encode()
+        for peer in self._others():
+            with contextlib.suppress(OSError):  # gone, or its queue is full: it is awake anyway
+                self._socket.sendto(data, peer)
+
+    async def close(self) -> None:
+        """Unbind."""
+        await super().close()
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+            self._path.unlink(missing_ok=True)
+
+    def _others(self) -> list[str]:
+        stamp = self._folder.stat().st_mtime_ns
+        if stamp != self._stamp:  # a socket came or went
+            self._stamp = stamp
+            self._peers = [_short(p) for p in sorted(self._folder.glob("*.sock")) if p != self._path]
+        return self._peers
+
+    def _heard(self, listener: socket.socket) -> None:
+        topics: dict[str, None] = {}
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(1024):
+                topics[listener.recv(512).decode(errors="replace")] = None
+        for topic in topics:
+            super().ring(topic)
+
+
+def _short(path: Path) -> str:
+    """A socket's path may have about 100 bytes; a longer one is reached through the working folder."""
+    text = str(path)
+    return text if len(os.fsencode(text)) < 100 else os.path.relpath(text)

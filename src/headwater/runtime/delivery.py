@@ -1,0 +1,564 @@
+"""Delivery: from a module's log to the effect of each event, exactly once, in order of its key.
+
+One pump serves one subscription, under a lease. An effect, the event's id in the inbox and the
+cursor's move are one transaction of the subscriber's own database, so they cannot part.
+
+A batch shares one transaction. When one of a batch fails, the batch is rolled back and run again
+event by event; what fails is *parked*: set aside with its attempts and the time of the next one.
+Later events with the same key are parked behind it, other keys flow on. After the last attempt it
+becomes a dead letter. An attempt is counted before it begins, so that an event which kills the
+process is given up as well: whoever takes over from a dead holder parks the first batch unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from headwater.errors import (
+    DeadlineExpired,
+    DecodeError,
+    Draining,
+    NotExecuted,
+    Overloaded,
+    StoreCorrupt,
+    StoreFull,
+    StoreUnavailable,
+)
+from headwater.model.codec import from_json, to_json
+from headwater.model.context import Context
+from headwater.model.identity import SYSTEM, Identity
+from headwater.model.module import Subscription
+from headwater.ports import EventLog, Record, Unit
+from headwater.runtime.bound import BoundModule, Call, EventCodec
+from headwater.runtime.deadline import bounded
+from headwater.runtime.lease import Lease
+from headwater.runtime.parts import Parts
+from headwater.runtime.scope import NodeCtx, NodeTx
+from headwater.runtime.wakeful import Wakeful
+
+__all__ = ["Fenced", "Pump", "Reaction"]
+
+BATCH_MOST = 128
+TURN_SECONDS = 0.004
+"""A batch gives the write turn back after this long, so that commands do not wait for events."""
+HANDLER_SECONDS = 30.0
+"""The budget of one delivery; a lease is held a little longer."""
+ERROR_CHARACTERS = 2_000
+TRANSIENT = (StoreFull, StoreUnavailable, Overloaded, Draining, DeadlineExpired)
+"""Not the event's fault: tried again without counting."""
+
+_HEADS = """select id, source, position, key, attempts, record from hw_retry as r
+where subscription = :s and due <= :now and (key = '' or not exists (
+    select 1 from hw_retry as e where e.subscription = r.subscription and e.source = r.source
+    and e.key = r.key and e.position < r.position))
+order by position limit 64"""
+_PARK = """insert into hw_retry (subscription, id, source, position, key, attempts, due, error, record)
+values (:s, :id, :source, :position, :key, :attempts, :due, :error, :record) on conflict do nothing"""
+_BURY = """insert into hw_dead (id, subscription, source, position, key, attempts, error, record, died_at)
+values (:dead, :s, :source, :position, :key, :attempts, :error, :record, :now) on conflict do nothing"""
+
+
+class Fenced(NotExecuted):
+    """Somebody else holds the lease: what was done must not be committed."""
+
+    code = "fenced"
+
+
+class Reaction:
+    """What a subscription does with one event type."""
+
+    __slots__ = ("call", "codec")
+
+    def __init__(self, codec: EventCodec, call: Call) -> None:
+        self.codec = codec
+        self.call = call
+
+
+class Parked:
+    """One row of `hw_retry`."""
+
+    __slots__ = ("attempts", "record", "source")
+
+    def __init__(self, source: str, attempts: int, record: Record) -> None:
+        self.source = source
+        self.attempts = attempts
+        self.record = record
+
+
+class Pump(Wakeful):
+    """Serves one subscription until it is stopped. `waits`: a handler may wait for other modules."""
+
+    def __init__(
+        self, subscription: Subscription, bound: BoundModule, logs: dict[str, EventLog], parts: Parts,
+        reactions: dict[tuple[str, int], Reaction], *, waits: bool,
+    ) -> None:
+        super().__init__(f"subscription {subscription.name}", parts)
+        self.subscription = subscription
+        self._bound = bound
+        self._logs = logs
+        self._reactions = reactions
+        self._names = {
+            source: sorted({r.codec.contract.name for r in reactions.values() if r.codec.contract.module == source})
+            for source in logs
+        }
+        self._waits = waits
+        self._lease = Lease(subscription.name, parts.owner, parts.clock)
+        if waits:
+            self._lease.seconds = HANDLER_SECONDS + 1.0
+        self._token = 0
+        self._held_until = 0.0
+        self._seen: dict[str, int] = {}
+
+    def topics(self) -> tuple[str, ...]:
+        """Return what wakes it."""
+        return (*self._logs, f"retry:{self._bound.name}")
+
+    async def prepare(self) -> None:
+        """Give a new subscription its cursors; find out whether a source has lost what was consumed.
+
+        Raises StoreCorrupt when a source's log ends before the cursor.
+        """
+        unit = await self._begin()
+        try:
+            for source, log in self._logs.items():
+                head = await log.head()
+                await unit.execute(
+                    "insert into hw_cursor (subscription, source, position) values (:s, :source, :p) on conflict do nothing",
+                    {**self._of(source), "p": head if self.subscription.start == "now" else 0},
+                )
+                position = await self._cursor(unit, source)
+                if position > head:
+                    raise StoreCorrupt(
+                        f"{self.name} has consumed {source}'s events up to {position}, but that log ends at {head}: "
+                        f"committed data of module {source} was lost; restore it from a backup"
+                    )
+                self._seen[source] = position
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+
+    async def leave(self) -> None:
+        """Leave the lease in order."""
+        unit = await self._begin()
+        try:
+            await self._lease.release(unit)
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+
+    # --- one round ----------------------------------------------------------------------------
+
+    async def step(self) -> bool:
+        """Deal with what is due and with one batch of each source; return whether there was any."""
+        worked = await self._retry_due()
+        for source in self._logs:
+            worked = await self._take(source) or worked
+        return worked
+
+    async def next_due(self) -> float | None:
+        """Return when the next parked delivery is due, in wall seconds."""
+        snapshot = self._bound.store.read()
+        try:
+            rows = await snapshot.fetch(
+                "select min(due) from hw_retry where subscription = :s", {"s": self.subscription.name}
+            )
+        finally:
+            snapshot.close()
+        due: float | None = rows[0][0]
+        return due
+
+    async def pending(self) -> bool:
+        """Return whether an event has not been dealt with, or waits for another attempt."""
+        snapshot = self._bound.store.read()
+        try:
+            rows = await snapshot.fetch(
+                "select source, position from hw_cursor where subscription = :s", {"s": self.subscription.name}
+            )
+            parked = await snapshot.fetch(
+                "select 1 from hw_retry where subscription = :s limit 1", {"s": self.subscription.name}
+            )
+        finally:
+            snapshot.close()
+        if parked:
+            return True
+        for source, position in rows:
+            if source in self._logs:
+                waiting, _ = await self._logs[source].read(after=position, names=self._names[source], limit=1)
+                if waiting:
+                    return True
+        return False
+
+    async def _take(self, source: str) -> bool:
+        records, looked = await self._logs[source].read(
+            after=self._seen[source], names=self._names[source], limit=BATCH_MOST
+        )
+        if not records:
+            self._seen[source] = max(self._seen[source], looked)
+            return False
+        await self._hold()
+        if records[0].position <= self._seen[source]:
+            return True  # the lease was somebody else's meanwhile; look again from the stored cursor
+        self._points.hit("subscription.received")
+        deliveries = await self._disturb(records)
+        if self._waits:
+            await self._one_by_one(source, deliveries)
+            return True
+        try:
+            await self._together(source, deliveries)
+        except (Fenced, *TRANSIENT):
+            self._held_until = 0.0
+            raise
+        except Exception:  # one of them failed; event by event will tell which
+            await self._one_by_one(source, deliveries)
+        return True
+
+    async def _disturb(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Deliver late and twice, when asked to."""
+        faults = self._parts.faults
+        if faults is None:
+            return records
+        uniform = self._parts.random.uniform
+        if faults.delay:
+            await self._clock.sleep(uniform(0.0, faults.delay))
+        return [*records, *(r for r in records if uniform(0.0, 1.0) < faults.duplicate)]
+
+    # --- the lease ----------------------------------------------------------------------------
+
+    async def _hold(self) -> None:
+        """Hold the lease before any work. Raises Fenced while somebody else has it."""
+        if self._clock.monotonic() < self._held_until:
+            return
+        unit = await self._begin()
+        try:
+            claim = await self._lease.claim(unit)
+            if claim is None:
+                raise Fenced(f"{self.name}: somebody else holds the lease")
+            for source in self._logs:
+                self._seen[source] = max(await self._cursor(unit, source), 0)
+            if claim.careful:
+                await self._park_unseen(unit)
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+        self._token = claim.token
+        self._held_until = self._clock.monotonic() + self._lease.seconds / 2
+
+    async def _fence(self, unit: Unit) -> None:
+        """Renew inside a unit. Raises Fenced when the lease was lost since `_hold`."""
+        claim = await self._lease.claim(unit)
+        if claim is None or claim.token != self._token:
+            self._held_until = 0.0
+            raise Fenced(f"{self.name}: the lease was lost while it worked")
+        self._held_until = self._clock.monotonic() + self._lease.seconds / 2
+
+    async def _park_unseen(self, unit: Unit) -> None:
+        for source, log in self._logs.items():
+            records, _ = await log.read(after=self._seen[source], names=self._names[source], limit=BATCH_MOST)
+            for record in records:
+                await self._park(unit, source, record, attempts=0, due=0.0, error="")
+            if records:
+                await self._move(unit, source, records[-1].position)
+                self._seen[source] = records[-1].position
+
+    # --- a batch in one transaction -----------------------------------------------------------
+
+    async def _together(self, source: str, deliveries: Sequence[Record]) -> None:
+        """Handle deliveries in one transaction; raise what a handler raises, nothing kept."""
+        unit = await self._begin()
+        spoke: list[NodeTx] = []
+        try:
+            await self._fence(unit)
+            position = await self._handle_many(unit, source, deliveries, spoke)
+            await self._move(unit, source, position)
+            self._points.hit("subscription.before_commit")
+        except BaseException:
+            await unit.rollback()
+            raise
+        await self._finish(unit, spoke)
+        self._seen[source] = max(self._seen[source], position)
+
+    async def _handle_many(
+        self, unit: Unit, source: str, deliveries: Sequence[Record], spoke: list[NodeTx]
+    ) -> int:
+        give_back = self._clock.monotonic() + TURN_SECONDS
+        blocked = await self._blocked(unit, source)
+        position = self._seen[source]
+        for record in deliveries:
+            event = await self._admit(unit, source, record, blocked)
+            if event is not None and await self._first_time(unit, record):
+                spoke.append(await self._react(unit, record, event))
+            position = max(position, record.position)
+            if self._clock.monotonic() > give_back:
+                break
+        return position
+
+    async def _admit(self, unit: Unit, source: str, record: Record, blocked: set[str]) -> Any | None:
+        """Return the event, or None when the record was parked behind its key or buried as unreadable."""
+        if record.key and record.key in blocked:
+            await self._park(unit, source, record, attempts=0, due=0.0, error="")
+            return None
+        try:
+            return self._decode(record)
+        except DecodeError as error:
+            await self._bury(unit, source, record, attempts=1, error=str(error))
+            return None
+
+    async def _react(self, unit: Unit, record: Record, event: Any) -> NodeTx:
+        ctx = NodeCtx(self._bound, self._context(record))
+        ctx.tx_open = True
+        tx = NodeTx(self._bound, ctx, unit=unit, emits=not self.subscription.tables)
+        try:
+            await self._reactions[record.name, record.version].call(event, ctx, tx, None)
+            await tx.write_out()
+        finally:
+            tx.detach()
+        return tx
+
+    async def _finish(self, unit: Unit, spoke: Sequence[NodeTx]) -> None:
+        head = await unit.commit()
+        self._points.hit("subscription.after_commit")
+        for tx in spoke:
+            tx.announce(head)
+
+    # --- one record, one transaction ----------------------------------------------------------
+
+    async def _one_by_one(self, source: str, deliveries: Sequence[Record]) -> None:
+        for record in deliveries:
+            if self.stopping:
+                return
+            await self._hold()
+            await self._deliver(source, record)
+            self._seen[source] = max(self._seen[source], record.position)
+
+    async def _deliver(self, source: str, record: Record) -> None:
+        unit = await self._begin()
+        try:
+            await self._fence(unit)
+            event = await self._admit(unit, source, record, await self._blocked(unit, source))
+            if event is None:
+                await self._move(unit, source, record.position)
+        except BaseException:
+            await unit.rollback()
+            raise
+        if event is None:
+            await unit.commit()
+            return
+        await unit.rollback()
+        error = await self._attempt(source, record, event, parked=False)
+        if error is not None:
+            await self._set_aside(source, record, 1, error, parked=False)
+
+    async def _attempt(self, source: str, record: Record, event: Any, *, parked: bool) -> Exception | None:
+        """Run one record's handler and commit; return what the handler raised, rolled back.
+
+        Raises Fenced and what is transient: then nothing has changed.
+        """
+        context = self._context(record)
+        ctx = NodeCtx(self._bound, context)
+        tx = NodeTx(self._bound, ctx, emits=not self.subscription.tables)
+        try:
+            if not await self._known(record):
+                call = self._reactions[record.name, record.version].call(event, ctx, tx, None)
+                await bounded(call, context.deadline, self._clock, self.name)
+            unit = await tx.unit()
+            await self._fence(unit)
+            if not await self._first_time(unit, record):
+                await tx.abort()
+                await self._settle(source, record, parked=parked)
+                return None
+            await self._clear(unit, source, record, parked=parked)
+            await tx.write_out()
+            self._points.hit("subscription.before_commit")
+        except (Fenced, *TRANSIENT):
+            await tx.abort()
+            raise
+        except Exception as error:
+            await tx.abort()
+            return error
+        except BaseException:
+            await tx.abort()
+            raise
+        await tx.commit()
+        self._points.hit("subscription.after_commit")
+        return None
+
+    async def _settle(self, source: str, record: Record, *, parked: bool) -> None:
+        """Forget a delivery whose effect is there already."""
+        unit = await self._begin()
+        try:
+            await self._fence(unit)
+            await self._clear(unit, source, record, parked=parked)
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+
+    async def _clear(self, unit: Unit, source: str, record: Record, *, parked: bool) -> None:
+        if parked:
+            await unit.execute("delete from hw_retry where subscription = :s and id = :id", self._id(record))
+        else:
+            await self._move(unit, source, record.position)
+
+    # --- what failed --------------------------------------------------------------------------
+
+    async def _retry_due(self) -> bool:
+        snapshot = self._bound.store.read()
+        try:
+            rows = await snapshot.fetch(_HEADS, {"s": self.subscription.name, "now": self._clock.wall()})
+        finally:
+            snapshot.close()
+        if not rows:
+            return False
+        await self._hold()
+        for _id, source, _position, _key, attempts, data in rows:
+            if self.stopping:
+                break
+            await self._retry(Parked(source, attempts, from_json(Record, data)))
+        return True
+
+    async def _retry(self, parked: Parked) -> None:
+        record, attempt = parked.record, parked.attempts + 1
+        retry = self.subscription.retry
+        if attempt > retry.attempts:
+            await self._set_aside(parked.source, record, parked.attempts, None, parked=True)
+            return
+        try:
+            event = self._decode(record)
+        except DecodeError as unreadable:
+            await self._set_aside(parked.source, record, retry.attempts, unreadable, parked=True)
+            return
+        if not await self._count(record, attempt):
+            return
+        error = await self._attempt(parked.source, record, event, parked=True)
+        if error is not None:
+            await self._set_aside(parked.source, record, attempt, error, parked=True)
+
+    async def _count(self, record: Record, attempt: int) -> bool:
+        """Count an attempt before it begins; False when the row is gone meanwhile."""
+        unit = await self._begin()
+        try:
+            await self._fence(unit)
+            rows = await unit.execute(
+                "update hw_retry set attempts = :attempts, due = :due where subscription = :s and id = :id",
+                {**self._id(record), "attempts": attempt, "due": self._due(attempt)},
+            )
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+        return rows == 1
+
+    async def _set_aside(
+        self, source: str, record: Record, attempts: int, error: Exception | None, *, parked: bool
+    ) -> None:
+        """Park a delivery that failed, or bury it after its last attempt."""
+        said = "" if error is None else f"{type(error).__name__}: {error}"
+        unit = await self._begin()
+        try:
+            await self._fence(unit)
+            if attempts < self.subscription.retry.attempts:
+                if parked:
+                    await unit.execute(
+                        "update hw_retry set error = :error, due = :due where subscription = :s and id = :id",
+                        {**self._id(record), "error": said[:ERROR_CHARACTERS], "due": self._due(attempts)},
+                    )
+                else:
+                    await self._park(unit, source, record, attempts=attempts, due=self._due(attempts), error=said)
+                    await self._move(unit, source, record.position)
+            else:
+                await self._bury(unit, source, record, attempts=attempts, error=said or "it ended the process each time")
+                await self._clear(unit, source, record, parked=parked)
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+
+    def _due(self, attempts: int) -> float:
+        retry = self.subscription.retry
+        wait = min(retry.first * 2.0 ** (attempts - 1), retry.most)
+        return self._clock.wall() + self._parts.random.uniform(wait / 2, wait)
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    async def _begin(self) -> Unit:
+        return await self._bound.store.begin(deadline=self._clock.monotonic() + HANDLER_SECONDS)
+
+    def _of(self, source: str) -> dict[str, object]:
+        return {"s": self.subscription.name, "source": source}
+
+    def _id(self, record: Record) -> dict[str, object]:
+        return {"s": self.subscription.name, "id": record.id}
+
+    def _decode(self, record: Record) -> Any:
+        reaction = self._reactions.get((record.name, record.version))
+        if reaction is None:
+            raise DecodeError(f"{record.name}/{record.version}: {self.name} knows no such version")
+        return reaction.codec.from_json(record.payload)
+
+    def _context(self, record: Record) -> Context:
+        identity = from_json(Identity, record.identity) if record.identity else SYSTEM
+        _, trace_id, span_id, _ = record.trace.split("-") if record.trace else ("", "", "", "")
+        return Context(
+            deadline=self._clock.monotonic() + HANDLER_SECONDS, identity=identity, request_id=record.id,
+            trace_id=trace_id, span_id=span_id,
+        )
+
+    async def _cursor(self, unit: Unit, source: str) -> int:
+        rows = await unit.fetch(
+            "select position from hw_cursor where subscription = :s and source = :source", self._of(source)
+        )
+        return int(rows[0][0])
+
+    async def _move(self, unit: Unit, source: str, position: int) -> None:
+        await unit.execute(
+            "update hw_cursor set position = :p where subscription = :s and source = :source and position < :p",
+            {**self._of(source), "p": position},
+        )
+
+    async def _blocked(self, unit: Unit, source: str) -> set[str]:
+        rows = await unit.fetch(
+            "select distinct key from hw_retry where subscription = :s and source = :source and key <> ''",
+            self._of(source), most=1_000_000,
+        )
+        return {key for (key,) in rows}
+
+    async def _known(self, record: Record) -> bool:
+        snapshot = self._bound.store.read()
+        try:
+            rows = await snapshot.fetch("select 1 from hw_inbox where subscription = :s and id = :id", self._id(record))
+        finally:
+            snapshot.close()
+        return bool(rows)
+
+    async def _first_time(self, unit: Unit, record: Record) -> bool:
+        """Enter the event in the inbox; False when its effect is there already."""
+        return 1 == await unit.execute(
+            "insert into hw_inbox (subscription, id, at) values (:s, :id, :at) on conflict do nothing",
+            {**self._id(record), "at": self._clock.wall()},
+        )
+
+    async def _park(
+        self, unit: Unit, source: str, record: Record, *, attempts: int, due: float, error: str
+    ) -> None:
+        await unit.execute(
+            _PARK,
+            {
+                **self._id(record), **self._of(source), "position": record.position, "key": record.key,
+                "attempts": attempts, "due": due, "error": error[:ERROR_CHARACTERS], "record": to_json(record),
+            },
+        )
+
+    async def _bury(self, unit: Unit, source: str, record: Record, *, attempts: int, error: str) -> None:
+        await unit.execute(
+            _BURY,
+            {
+                **self._of(source), "dead": f"{self.subscription.name}:{record.id}", "position": record.position,
+                "key": record.key, "attempts": attempts, "error": error[:ERROR_CHARACTERS],
+                "record": to_json(record), "now": self._clock.wall(),
+            },
+        )

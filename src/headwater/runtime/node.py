@@ -1,0 +1,260 @@
+"""A node: the modules that run in this process, the way in, and an orderly way out.
+
+A message from outside comes in through `dispatch`; between modules it goes from handler to handler
+through their `ctx`. Both end at the same `Endpoint`, so a call is the same from everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from headwater.errors import ConfigurationError, Draining, HandlerError, NoHandler, Overloaded, StoreUnavailable
+from headwater.model.app import App
+from headwater.model.context import Context
+from headwater.model.contract import Contract, contract_of
+from headwater.model.identity import ANONYMOUS, Identity
+from headwater.model.message import Message
+from headwater.model.module import Handler, Module, Subscription
+from headwater.ports import EventLog, Store
+from headwater.runtime.bound import (
+    BoundModule,
+    Endpoint,
+    EventCodec,
+    Run,
+    caller,
+    command_run,
+    query_run,
+)
+from headwater.runtime.delivery import Pump, Reaction
+from headwater.runtime.fresh import Freshness
+from headwater.runtime.housekeeping import Housekeeper
+from headwater.runtime.inject import CTX, TX, VIEW, Plan, Providers, plan
+from headwater.runtime.parts import Parts
+from headwater.runtime.rebuild import Rebuilder
+from headwater.runtime.sends import SendPump
+from headwater.runtime.wakeful import Wakeful
+
+__all__ = ["Node"]
+
+DISPATCH_SECONDS = 30.0
+QUIET_POLL_SECONDS = 0.005
+
+
+class Node:
+    """One process's share of an application.
+
+    `table` maps every message class that can be called here to its endpoint; `stores` and `pumps`
+    are by name. Nothing is shared between two nodes but what their parts share.
+    """
+
+    def __init__(self, app: App, parts: Parts) -> None:
+        self.app = app
+        self.parts = parts
+        self.ready = False
+        self.table: dict[type[Message], Endpoint] = {}
+        self.stores: dict[str, Store] = {}
+        self.workers: list[Wakeful] = []
+        self.in_flight = 0
+        self._bound: dict[str, BoundModule] = {}
+        self._providers = Providers(parts.replace)
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open stores, resolve what handlers ask for, begin to deliver.
+
+        Raises ConfigurationError and its kin; then nothing is left open.
+        """
+        try:
+            for module in self.app.modules:
+                store = self.stores[module.name] = self.parts.store(module)
+                await store.open()
+                self._bound[module.name] = BoundModule(module, store, self.parts)
+            await self._bind()
+            await self.parts.bell.open()
+            for worker in self.workers:
+                if isinstance(worker, Pump):
+                    await worker.prepare()
+        except BaseException:
+            await self._close()
+            raise
+        for worker in self.workers:
+            worker.start()
+        self.ready = True
+
+    async def stop(self, *, within: float = 10.0) -> None:
+        """Drain: refuse new calls, let running ones finish (at most `within` seconds), stop delivering,
+        close the stores. Work that was still running is cancelled and rolls back."""
+        self.ready = False
+        try:
+            async with asyncio.timeout(within):
+                await self._quiet.wait()
+        except TimeoutError:
+            pass
+        for worker in self.workers:
+            await worker.stop()
+        await self._close()
+
+    def abandon(self) -> None:
+        """Stop as in a crash: nothing is awaited, nothing uncommitted survives."""
+        self.ready = False
+        for store in self.stores.values():
+            store.abandon()
+        for worker in self.workers:
+            worker.abandon()
+
+    async def _close(self) -> None:
+        try:
+            await self._providers.close()
+        finally:
+            await self.parts.bell.close()
+            for store in self.stores.values():
+                await store.close()
+
+    # --- the way in ---------------------------------------------------------------------------
+
+    def context(
+        self,
+        *,
+        within: float | None = None,
+        identity: Identity = ANONYMOUS,
+        request_id: str = "",
+        trace_id: str = "",
+        span_id: str = "",
+        idempotency_key: str | None = None,
+        token: Mapping[str, int] | None = None,
+    ) -> Context:
+        """Return the surroundings of a call from outside, with `within` seconds of budget."""
+        return Context(
+            deadline=self.parts.clock.monotonic() + (DISPATCH_SECONDS if within is None else within),
+            identity=identity, request_id=request_id, trace_id=trace_id, span_id=span_id,
+            idempotency_key=idempotency_key, token=dict(token or {}),
+        )
+
+    async def dispatch(self, message: Message, context: Context) -> Any:
+        """Run a command or query from outside and return its result.
+
+        The contract's `within` caps the context's deadline. Raises a declared Failure, NotExecuted
+        (Draining, Overloaded, ...) or OutcomeUnknown; NoHandler for what nobody here handles.
+        """
+        endpoint = self.table.get(type(message))
+        if endpoint is None:
+            raise NoHandler(f"nobody handles {contract_of(type(message)).wire_name} in this process")
+        if not self.ready:
+            raise Draining("this process is starting or shutting down")
+        if self.in_flight >= self.parts.in_flight_most:
+            raise Overloaded(f"{self.in_flight} calls are running, which is the most")
+        now = self.parts.clock.monotonic()
+        if context.deadline > now + endpoint.within:
+            context.deadline = now + endpoint.within
+        self.in_flight += 1
+        self._quiet.clear()
+        try:
+            return await endpoint.invoke(message, context, now)
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._quiet.set()
+
+    async def settled(self, *, within: float = 5.0) -> None:
+        """Return when every event has been dealt with and no durable command is due.
+
+        Raises StoreUnavailable saying what is still under way after `within` seconds.
+        """
+        clock = self.parts.clock
+        deadline = clock.monotonic() + within
+        while True:
+            busy = [worker.name for worker in self.workers if await worker.pending()]
+            if not busy and not self.in_flight:
+                return
+            if clock.monotonic() > deadline:
+                said = ", ".join(busy) or f"{self.in_flight} calls"
+                raise StoreUnavailable(f"not settled after {within} s: {said}")
+            await clock.sleep(QUIET_POLL_SECONDS)
+
+    # --- binding ------------------------------------------------------------------------------
+
+    async def _bind(self) -> None:
+        for message, fake in self.parts.fakes.items():
+            self._enter(Endpoint(contract_of(message), _fake_run(fake), self.parts, handler=None))
+        for bound in self._bound.values():
+            for handler in bound.module.handlers.values():
+                if handler.contract.message not in self.table:
+                    self._enter(await self._endpoint(bound, handler))
+        by_version = {(e.contract.name, e.contract.version): e for e in self.table.values()}
+        for bound in self._bound.values():
+            for endpoint in self.table.values():
+                if endpoint.module == bound.name or endpoint.module in bound.uses:
+                    kind = bound.commands if endpoint.contract.kind == "command" else bound.queries
+                    kind[endpoint.contract.message] = endpoint
+            for subscription in bound.module.subscriptions.values():
+                await self._subscribe(bound, subscription)
+            self.workers.append(SendPump(bound, by_version, self.parts))
+        self.workers.append(Housekeeper(self.stores, self.parts))
+
+    def _enter(self, endpoint: Endpoint) -> None:
+        self.table[endpoint.contract.message] = endpoint
+
+    async def _endpoint(self, bound: BoundModule, handler: Handler) -> Endpoint:
+        if handler.contract.kind == "command":
+            read, values = await self._resolve(handler, (CTX, TX))
+            run = command_run(bound, handler, read, values, self.parts)
+        else:
+            read, values = await self._resolve(handler, (CTX, VIEW))
+            run = query_run(bound, handler, read, values, self.parts)
+            run = self._freshened(bound, run)
+        return Endpoint(handler.contract, run, self.parts, handler=handler)
+
+    def _freshened(self, bound: BoundModule, run: Run) -> Run:
+        projections = [s for s in bound.module.subscriptions.values() if s.tables]
+        return Freshness(bound.store, projections, self.parts.clock).around(run) if projections else run
+
+    async def _resolve(self, handler: Handler, allowed: tuple[Any, ...]) -> tuple[Plan, tuple[Any, ...]]:
+        read = plan(handler, allowed=allowed)
+        values = [None if s in (CTX, TX, VIEW) else await self._providers.get(s, handler) for s in read.slots]
+        return read, tuple(values)
+
+    async def _subscribe(self, bound: BoundModule, subscription: Subscription) -> None:
+        allowed = (TX,) if subscription.tables else (CTX, TX)
+        reactions: dict[tuple[str, int], Reaction] = {}
+        waits = False
+        for handler in subscription.handlers.values():
+            read, values = await self._resolve(handler, allowed)
+            if read.sync:
+                raise ConfigurationError(
+                    f"{handler.contract.wire_name}: a subscription's handler is async def", where=handler.where
+                )
+            waits = waits or CTX in read.slots or read.injected
+            contract = handler.contract
+            reactions[contract.name, contract.version] = Reaction(
+                EventCodec(contract), caller(handler, read, values, self.parts)
+            )
+        logs = self._logs(subscription)
+        self.workers.append(Pump(subscription, bound, logs, self.parts, reactions, waits=waits))
+        if subscription.tables:
+            self.workers.append(Rebuilder(subscription, bound, logs, self.parts, reactions))
+
+    def _logs(self, subscription: Subscription) -> dict[str, EventLog]:
+        logs: dict[str, EventLog] = {}
+        for source in subscription.sources:
+            if source not in self.stores:
+                raise ConfigurationError(
+                    f"subscription {subscription.name}: module {source}, whose events it receives, is not part of "
+                    f"the application; add it to App(modules=[...])",
+                    where=next(iter(subscription.handlers.values())).where,
+                )
+            logs[source] = self.stores[source].log
+        return logs
+
+
+def _fake_run(fake: Any) -> Run:
+    async def run(message: Any, _context: Context) -> Any:
+        answer = fake(message)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    return run

@@ -1,0 +1,335 @@
+"""What a running handler really holds: its way out (`NodeCtx`), its transaction, its view.
+
+A scope lives as long as its handler. The transaction opens with its first statement, never earlier,
+so that calls to other modules happen before anybody holds the store's write turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from headwater.errors import (
+    CallInsideTransaction,
+    DeadlineExceeded,
+    HandlerError,
+    InvalidMessage,
+    FieldError,
+    DecodeError,
+    NoHandler,
+    NotExecuted,
+    TransactionClosed,
+    UndeclaredUse,
+)
+from headwater.model.codec import to_json
+from headwater.model.context import Context
+from headwater.model.contract import contract_of
+from headwater.model.identity import Identity
+from headwater.model.message import Command, Event, Message, Query
+from headwater.ports import Record, Row, Snapshot, Unit
+from headwater.runtime.rows import reader, stored
+
+if TYPE_CHECKING:
+    from headwater.runtime.bound import BoundModule, Endpoint
+
+__all__ = ["DEPTH_MOST", "NodeCtx", "NodeTx", "NodeView"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+DEPTH_MOST = 32
+"""Calls under one another; more is a circle."""
+
+
+class NodeCtx:
+    """`Ctx` of one running handler.
+
+    `acted` turns true when another module may have changed something on this handler's behalf: from
+    then on a later `NotExecuted` no longer means that nothing happened.
+    """
+
+    __slots__ = ("_module", "acted", "context", "tx_open")
+
+    def __init__(self, module: BoundModule, context: Context) -> None:
+        self._module = module
+        self.context = context
+        self.acted = False
+        self.tx_open = False
+
+    @property
+    def identity(self) -> Identity:
+        """Who is asking."""
+        return self.context.identity
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request at the edge."""
+        return self.context.request_id
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left of the budget."""
+        return max(0.0, self.context.deadline - self._module.clock.monotonic())
+
+    async def call(self, message: Command[R], *, within: float | None = None) -> R:
+        """Run a command and return its result."""
+        endpoint = self._module.commands.get(type(message)) or self._refuse(message, Command, "call")
+        self._check_closed_tx(endpoint)
+        try:
+            result: R = await endpoint.near(message, self.context, within)
+        except NotExecuted:
+            raise
+        except BaseException:
+            self.acted = True
+            raise
+        self.acted = True
+        return result
+
+    async def ask(self, message: Query[R], *, within: float | None = None) -> R:
+        """Answer a query."""
+        endpoint = self._module.queries.get(type(message)) or self._refuse(message, Query, "ask")
+        self._check_closed_tx(endpoint)
+        result: R = await endpoint.near(message, self.context, within)
+        return result
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self._module.clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, within the budget."""
+        if self.tx_open:
+            raise CallInsideTransaction(
+                f"ctx.sleep after tx has begun in module {self._module.name}: every other writer would wait too; "
+                "sleep before the first tx statement"
+            )
+        if seconds > self.remaining:
+            raise DeadlineExceeded(f"ctx.sleep({seconds}) is longer than the {self.remaining:.3f} s that are left")
+        await self._module.clock.sleep(seconds)
+
+    def new_id(self) -> str:
+        """Return a new id."""
+        return self._module.ids.new()
+
+    def _check_closed_tx(self, endpoint: Endpoint) -> None:
+        if self.tx_open:
+            raise CallInsideTransaction(
+                f"module {self._module.name} calls {endpoint.contract.wire_name} after tx has begun: a transaction "
+                "never waits for another module; call first, or tx.send / tx.emit"
+            )
+
+    def _refuse(self, message: object, kind: type[Message], verb: str) -> Any:
+        """Raise the error that says why there is no endpoint for this message."""
+        raise _refusal(self._module, message, kind, f"ctx.{verb}")
+
+
+def _refusal(module: BoundModule, message: object, kind: type[Message], verb: str) -> HandlerError:
+    name = type(message).__name__
+    if not isinstance(message, kind):
+        right = "ctx.ask" if isinstance(message, Query) else "ctx.call" if isinstance(message, Command) else "tx.emit"
+        return HandlerError(f"{verb}({name}): a {name} is not a {kind.__name__}; use {right}")
+    contract = contract_of(type(message))
+    if contract.module != module.name and contract.module not in module.uses:
+        return UndeclaredUse(
+            f"module {module.name} calls {contract.wire_name} of module {contract.module}, which it does not "
+            f"declare: add uses=[{contract.module!r}] to Module({module.name!r})"
+        )
+    return NoHandler(f"nobody handles {contract.wire_name}: no module of this application registers it")
+
+
+class _Reading:
+    """The fetch verbs, over whatever the subclass reads from."""
+
+    __slots__ = ("_module",)
+
+    _module: BoundModule
+
+    async def _source(self) -> Unit | Snapshot:
+        raise NotImplementedError
+
+    async def fetch_one(self, kind: type[T], sql: Any, /, **params: object) -> T | None:
+        """Return the one row as a `kind`, or None."""
+        rows, read = await self._fetch(kind, sql, params, most=1)
+        result: T | None = read(rows[0]) if rows else None
+        return result
+
+    async def fetch_all(self, kind: type[T], sql: Any, /, **params: object) -> list[T]:
+        """Return every row as a `kind`."""
+        rows, read = await self._fetch(kind, sql, params, most=10_000)
+        return [read(row) for row in rows]
+
+    async def _fetch(self, kind: Any, sql: Any, params: Any, *, most: int) -> tuple[Any, Callable[[Row], Any]]:
+        if type(sql) is not str:
+            sql, params = self._module.statement(sql, params)
+        source = await self._source()
+        rows = await source.fetch(sql, stored(params), user=True, most=most)
+        readers = self._module.readers
+        read = readers.get((kind, sql))
+        if read is None:
+            read = reader(kind, await source.columns(sql, user=True), sql)
+            if len(readers) < 1024:  # statements are literals; a program that builds them gains nothing here
+                readers[kind, sql] = read
+        return rows, read
+
+
+class NodeView(_Reading):
+    """`View` of one running handler: a snapshot that opens with the first fetch."""
+
+    __slots__ = ("_closed", "_snapshot")
+
+    def __init__(self, module: BoundModule) -> None:
+        self._module = module
+        self._snapshot = module.store.read()
+        self._closed = False
+
+    async def _source(self) -> Snapshot:
+        if self._closed:
+            raise TransactionClosed(f"a View of module {self._module.name} was used after its handler had returned")
+        return self._snapshot
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._closed = True
+        self._snapshot.close()
+
+
+class NodeTx(_Reading):
+    """`Tx` of one running handler.
+
+    `emits` is false in projections, which may be replayed and so must not speak.
+    """
+
+    __slots__ = ("_closed", "_ctx", "_emits", "_records", "_sends", "_unit")
+
+    def __init__(self, module: BoundModule, ctx: NodeCtx, *, unit: Unit | None = None, emits: bool = True) -> None:
+        self._module = module
+        self._ctx = ctx
+        self._unit = unit
+        self._emits = emits
+        self._records: list[Record] = []
+        self._sends: list[tuple[Record, float]] = []
+        self._closed = False
+
+    async def unit(self) -> Unit:
+        """Return the unit, waiting for the write turn the first time."""
+        if self._closed:
+            raise TransactionClosed(f"a Tx of module {self._module.name} was used after its handler had returned")
+        if self._unit is None:
+            self._unit = await self._module.store.begin(deadline=self._ctx.context.deadline)
+            self._ctx.tx_open = True
+        return self._unit
+
+    _source = unit
+
+    async def execute(self, sql: Any, /, **params: object) -> int:
+        """Run one statement on the module's own tables."""
+        text, values = (sql, params) if type(sql) is str else self._module.statement(sql, params)
+        unit = self._unit or await self.unit()
+        return await unit.execute(text, stored(values), user=True)
+
+    async def emit(self, event: Event) -> None:
+        """Record an event; it joins the commit."""
+        self._check_may_speak("emit")
+        module = self._module
+        codec = module.events.get(type(event))
+        if codec is None:
+            codec = module.learn_event(event)
+        payload = codec.to_json(event)
+        if codec.checked:
+            _check(codec.name, lambda: codec.from_json(payload))
+        context = self._ctx.context
+        contract = codec.contract
+        self._records.append(
+            Record(
+                id=module.ids.new(), name=contract.name, version=contract.version,
+                key="" if contract.key is None else str(getattr(event, contract.key)), payload=payload,
+                at=module.clock.wall(), trace=_traceparent(context), identity=to_json(context.identity),
+            )
+        )
+
+    async def send(self, command: Command[Any], *, after: float = 0.0) -> None:
+        """Record a command to be run later."""
+        self._check_may_speak("send")
+        module = self._module
+        endpoint = module.commands.get(type(command))
+        if endpoint is None:
+            raise _refusal(module, command, Command, "tx.send")
+        if not 0 <= after <= 366 * 86400:
+            raise HandlerError(f"tx.send(after={after!r}): seconds from now, from 0 to a year")
+        payload = endpoint.message_codec.to_json(command)
+        _check(endpoint.contract.wire_name, lambda: endpoint.message_codec.from_json(payload))
+        context = self._ctx.context
+        now = module.clock.wall()
+        record = Record(
+            id=module.ids.new(), name=endpoint.contract.name, version=endpoint.contract.version, key="",
+            payload=payload, at=now, trace=_traceparent(context), identity=to_json(context.identity),
+        )
+        self._sends.append((record, now + after))
+
+    def _check_may_speak(self, verb: str) -> None:
+        if self._closed:
+            raise TransactionClosed(f"tx.{verb} in module {self._module.name} after its handler had returned")
+        if not self._emits:
+            raise HandlerError(
+                f"tx.{verb} in a projection of module {self._module.name}: a read model may be filled again and must "
+                "not speak; use a subscription"
+            )
+
+    async def write_out(self) -> None:
+        """Write emitted events and sends into the unit."""
+        if not self._records and not self._sends:
+            return
+        unit = await self.unit()
+        if self._records:
+            await unit.append(self._records)
+        for record, due in self._sends:
+            await unit.execute(
+                "insert into hw_send (id, due, attempts, error, record) values (:id, :due, 0, '', :record)",
+                {"id": record.id, "due": due, "record": to_json(record)},
+            )
+
+    async def commit(self) -> None:
+        """Commit with everything emitted, and wake who waits for it."""
+        await self.write_out()
+        unit = self.detach()
+        if unit is None:
+            return
+        points = self._module.points
+        points.hit("tx.before_commit")
+        head = await unit.commit()
+        points.hit("tx.after_commit")
+        self.announce(head)
+
+    def announce(self, head: int) -> None:
+        """After the commit: wake who waits for the events, and let the session know how far it wrote."""
+        module = self._module
+        if self._records:
+            self._ctx.context.token[module.name] = head
+            module.bell.ring(module.name)
+        if self._sends:
+            module.bell.ring(f"sends:{module.name}")
+
+    async def abort(self) -> None:
+        """Undo everything; harmless when nothing was begun or all is committed."""
+        unit = self.detach()
+        if unit is not None:
+            await unit.rollback()
+
+    def detach(self) -> Unit | None:
+        """End the handler's use and return the unit, which is now the caller's to end."""
+        self._closed = True
+        unit, self._unit = self._unit, None
+        return unit
+
+
+def _check(name: str, decode: Callable[[], object]) -> None:
+    """Refuse a message that its receiver could not read."""
+    try:
+        decode()
+    except DecodeError as error:
+        raise InvalidMessage(name, (FieldError("", str(error.__cause__ or error)),)) from None
+
+
+def _traceparent(context: Context) -> str:
+    return f"00-{context.trace_id}-{context.span_id}-01" if context.trace_id else ""
