@@ -8,22 +8,12 @@ when reading. `Command[R]` and `Query[R]` name their result, so a type checker k
 from __future__ import annotations
 
 import typing
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, dataclass_transform, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct, StructMeta
 
 from headwater.errors import ContractError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self, dataclass_transform
-
-    from headwater.model.contract import Contract
-else:
-    try:
-        from typing import Self, dataclass_transform
-    except ImportError:  # pragma: no cover - Python 3.11 has both
-        from typing_extensions import Self, dataclass_transform
 
 __all__ = ["Command", "Event", "Failure", "Message", "Meta", "Query", "Value"]
 
@@ -55,7 +45,7 @@ class Value(Struct, metaclass=MessageType, frozen=True, kw_only=True):
 class Message(Value):
     """Base of what travels between modules. Subclasses carry `__contract__` once decorated."""
 
-    __contract__: ClassVar[Contract]
+    __contract__: ClassVar[Any]
 
 
 class Command(Message, Generic[R]):

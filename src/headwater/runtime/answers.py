@@ -12,10 +12,10 @@ from typing import Any
 
 from headwater.errors import IdempotencyConflict
 from headwater.model.codec import Codec
-from headwater.model.context import Context
 from headwater.model.contract import Contract
 from headwater.model.message import Message
 from headwater.ports import Store, Unit
+from headwater.runtime.scope import NodeCtx
 
 __all__ = ["KEEP_SECONDS", "Answers", "Repeat"]
 
@@ -48,13 +48,20 @@ class Answers:
         self._message = message
         self._result = result
 
-    def repeat(self, message: Message, context: Context) -> Repeat | None:
-        """Return what identifies the command, None when it carries no key."""
+    def repeat(self, message: Message, ctx: NodeCtx) -> Repeat | None:
+        """Return what identifies the command, None when it carries no key.
+
+        A key that came with a request is for the command that the request asked for, not for those
+        further in.
+        """
         field = self._contract.idempotent
-        key = context.idempotency_key if field is None else str(getattr(message, field))
+        if field is not None:
+            key: str | None = str(getattr(message, field))
+        else:
+            key = ctx.context.idempotency_key if ctx.depth == 0 else None
         if not key:
             return None
-        identity = context.identity
+        identity = ctx.identity
         caller = f"{identity.tenant or ''}/{identity.subject or ''}"
         return Repeat(
             {"contract": self._contract.wire_name, "caller": caller, "key": key},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any
-
-import asyncio
 
 from headwater.errors import (
     ConfigurationError,
@@ -23,9 +22,9 @@ from headwater.model.context import Context
 from headwater.model.contract import Contract, contract_of
 from headwater.model.message import Event, Failure, Message
 from headwater.model.module import Handler, Module
-from headwater.ports import Row, Store
-from headwater.runtime.answers import Answers
-from headwater.runtime.deadline import bounded
+from headwater.ports import Outcome, Row, Store
+from headwater.runtime.answers import Answers, Repeat
+from headwater.runtime.deadline import finish
 from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
@@ -33,7 +32,7 @@ from headwater.runtime.shapes import needs_check, shareable
 
 __all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "caller", "command_run", "query_run"]
 
-Run = Callable[[Any, Context], Coroutine[Any, Any, Any]]
+Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
 Call = Callable[[Any, NodeCtx, "NodeTx | None", "NodeView | None"], Coroutine[Any, Any, Any]]
 
 
@@ -91,12 +90,13 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_cell", "_clock", "_copy", "_fails", "_run", "_span", "contract", "failure_codecs", "handler",
-        "message_codec", "module", "result_codec", "within",
+        "_bound", "_clean", "_clock", "_copy", "_fails", "_monotonic", "_record", "_run", "_span", "contract",
+        "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
     )
 
     def __init__(
-        self, contract: Contract, run: Run, parts: Parts, *, handler: Handler | None
+        self, contract: Contract, bound: BoundModule, run: Run, parts: Parts, *, handler: Handler | None,
+        clean: bool = True,
     ) -> None:
         self.contract = contract
         self.module = contract.module
@@ -107,71 +107,77 @@ class Endpoint:
         self.failure_codecs = {
             f: Codec(f.__failure_fields__, f"{f.__failure_name__} of {contract.wire_name}") for f in contract.fails
         }
+        self._bound = bound
         self._fails = contract.fails
         self._run = run
         self._clock = parts.clock
-        self._cell = parts.telemetry.cell(contract)
+        self._monotonic = parts.clock.monotonic
+        self._record = parts.telemetry.cell(contract).record
         self._span = parts.telemetry.span if parts.telemetry.tracing else None
         self._copy = parts.encode or not (shareable(contract.message) and shareable(contract.result))
+        self._clean = clean or contract.kind == "query"
 
-    async def near(self, message: Message, parent: Context, within: float | None) -> Any:
-        """Call from another handler of this process: a child context, with a budget that only shrinks."""
-        limit = self.within if within is None or within > self.within else within
-        now = self._clock.monotonic()
-        deadline = now + limit
+    def near(self, message: Message, parent: NodeCtx, within: float | None) -> Awaitable[Any]:
+        """Call from another handler of this process, with a budget that only shrinks."""
+        now = self._monotonic()
+        deadline = now + (self.within if within is None or within > self.within else within)
         if parent.deadline < deadline:
             deadline = parent.deadline
         if parent.depth >= DEPTH_MOST:
             raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another; they go in a circle")
-        context = Context(
-            deadline=deadline, identity=parent.identity, request_id=parent.request_id, trace_id=parent.trace_id,
-            span_id=parent.span_id, token=parent.token, depth=parent.depth + 1,
-        )
-        return await self.invoke(message, context, now)
+        return self._invoke(message, NodeCtx(self._bound, parent.context, deadline, parent.depth + 1), now)
 
-    async def invoke(self, message: Message, context: Context, now: float) -> Any:
-        """Run the handler under the context's deadline; answer, or raise one of the three outcomes."""
-        if context.deadline <= now:
-            self._cell.record("not_executed", 0.0)
-            raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
+    def invoke(self, message: Message, context: Context, now: float) -> Awaitable[Any]:
+        """Call from outside: answer, or raise one of the three other outcomes."""
+        return self._invoke(message, NodeCtx(self._bound, context, context.deadline, 0), now)
+
+    @types.coroutine
+    def _invoke(self, message: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
+        """Run the handler under its deadline. A generator, so that the handler can be stepped by hand
+        and a timer set only when it waits (see `deadline`)."""
+        outcome: Outcome = "value"
         copy = self._copy
-        if copy:
-            message = self._received(message)
-        outcome = "value"
         try:
-            result = await bounded(self._run(message, context), context.deadline, self._clock, self.contract.wire_name)
-            return self.result_codec.unpack(self.result_codec.pack(result)) if copy else result
-        except Failure as failure:
-            outcome = "failure"
-            if type(failure) not in self._fails:
-                outcome = "unknown"
-                raise HandlerCrashed(
-                    f"{self.contract.wire_name} refused with {type(failure).__name__}, which its contract does not "
-                    f"declare: catch it, or add it to fails="
-                ) from failure
+            if ctx.deadline <= now:
+                raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
             if copy:
-                raise self._carried(failure) from failure
-            raise
-        except NotExecuted:
-            outcome = "not_executed"
-            raise
-        except OutcomeUnknown:
-            outcome = "unknown"
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            outcome = "unknown"
-            raise
-        except ConfigurationError:
-            outcome = "unknown"
-            raise
-        except Exception as error:
-            outcome = "unknown"
-            raise HandlerCrashed(f"{self.contract.wire_name} crashed: {type(error).__name__}: {error}") from error
+                message = self._received(message)
+            work = self._run(message, ctx)
+            try:
+                waits_for = work.send(None)
+            except StopIteration as done:
+                result = done.value
+            else:
+                result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+            return self.result_codec.unpack(self.result_codec.pack(result)) if copy else result
+        except BaseException as error:
+            outcome, told = self._outcome(error, ctx)
+            if told is error:
+                raise
+            raise told from error
         finally:
-            seconds = self._clock.monotonic() - now
-            self._cell.record(outcome, seconds)  # type: ignore[arg-type]
-            if self._span is not None and context.trace_id:
-                self._span(self.contract, context, outcome, seconds)  # type: ignore[arg-type]
+            seconds = self._monotonic() - now
+            self._record(outcome, seconds)
+            if self._span is not None and ctx.context.trace_id:
+                self._span(self.contract, ctx.context, outcome, seconds)
+
+    def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
+        """Decide which outcome an exception is, and what the caller is told."""
+        name = self.contract.wire_name
+        if isinstance(error, Failure):
+            if type(error) in self._fails:
+                return "failure", self._carried(error) if self._copy else error
+            return "unknown", HandlerCrashed(
+                f"{name} refused with {type(error).__name__}, which its contract does not declare: catch it, or "
+                "add it to fails="
+            )
+        if isinstance(error, NotExecuted):
+            if self._clean and not ctx.acted:
+                return "not_executed", error
+            return "unknown", OutcomeUnknown(f"{name}: {error} - after other parts had been asked to act")
+        if isinstance(error, (OutcomeUnknown, ConfigurationError)) or not isinstance(error, Exception):
+            return "unknown", error
+        return "unknown", HandlerCrashed(f"{name} crashed: {type(error).__name__}: {error}")
 
     def _received(self, message: Message) -> Any:
         try:
@@ -189,79 +195,60 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
     """Compile a command: scope, handler, kept answer, commit."""
     call = caller(handler, plan, values, parts)
     contract = handler.contract
-    clean = not plan.injected
     answers = Answers(
         contract, bound.store, Codec(contract.message, contract.wire_name),
         Codec(contract.result, f"answer of {contract.wire_name}"),
     )
 
-    async def once(message: Any, context: Context, ctx: NodeCtx, tx: NodeTx) -> Any:
-        repeat = answers.repeat(message, context)
-        if repeat is None:
-            result = await call(message, ctx, tx, None)
-            await tx.commit()
-            return result
+    async def once(message: Any, ctx: NodeCtx, tx: NodeTx, repeat: Repeat) -> Any:
         kept = await answers.find(repeat)
         if kept is not None:
             return kept[0]
         result = await call(message, ctx, tx, None)
-        if not await answers.keep(await tx.unit(), repeat, result, bound.clock.wall()):
-            await tx.abort()  # the same command ran beside this one and was faster
-            kept = await answers.find(repeat)
-            if kept is None:
-                raise OutcomeUnknown(f"{contract.wire_name}: its kept answer vanished while it was being repeated")
-            return kept[0]
-        await tx.commit()
-        return result
+        if await answers.keep(await tx.unit(), repeat, result, bound.clock.wall()):
+            await tx.commit()
+            return result
+        await tx.abort()  # the same command ran beside this one and was faster
+        kept = await answers.find(repeat)
+        if kept is None:
+            raise OutcomeUnknown(f"{contract.wire_name}: its kept answer vanished while it was being repeated")
+        return kept[0]
 
-    async def run(message: Any, context: Context) -> Any:
-        ctx = NodeCtx(bound, context)
+    async def run(message: Any, ctx: NodeCtx) -> Any:
         tx = NodeTx(bound, ctx)
         try:
-            return await once(message, context, ctx, tx)
-        except NotExecuted as refused:
-            await tx.abort()
-            if clean and not ctx.acted:
-                raise
-            raise OutcomeUnknown(
-                f"{contract.wire_name}: {refused} - after other parts had been asked to act"
-            ) from refused
+            repeat = answers.repeat(message, ctx)
+            if repeat is not None:
+                return await once(message, ctx, tx, repeat)
+            result = await call(message, ctx, tx, None)
+            await tx.commit()
         except BaseException:
             await tx.abort()
             raise
+        return result
 
-    async def bare(message: Any, context: Context) -> Any:
-        if context.idempotency_key is not None:
-            return await run(message, context)
-        ctx = NodeCtx(bound, context)
-        try:
-            return await call(message, ctx, None, None)
-        except NotExecuted as refused:
-            if clean and not ctx.acted:
-                raise
-            raise OutcomeUnknown(
-                f"{contract.wire_name}: {refused} - after other parts had been asked to act"
-            ) from refused
-
-    return run if TX in plan.slots or contract.idempotent is not None else bare
+    if TX in plan.slots or contract.idempotent is not None:
+        return run
+    # nothing to commit: the handler's own coroutine is all there is, unless the request brought a key
+    return lambda message, ctx: (
+        call(message, ctx, None, None)
+        if ctx.depth or ctx.context.idempotency_key is None
+        else run(message, ctx)
+    )
 
 
 def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts) -> Run:
     """Compile a query: a view if it takes one, and nothing to commit."""
     call = caller(handler, plan, values, parts)
-    if VIEW in plan.slots:
+    if VIEW not in plan.slots:
+        return lambda message, ctx: call(message, ctx, None, None)
 
-        async def run(message: Any, context: Context) -> Any:
-            view = NodeView(bound)
-            try:
-                return await call(message, NodeCtx(bound, context), None, view)
-            finally:
-                view.close()
-
-    else:
-
-        async def run(message: Any, context: Context) -> Any:
-            return await call(message, NodeCtx(bound, context), None, None)
+    async def run(message: Any, ctx: NodeCtx) -> Any:
+        view = NodeView(bound)
+        try:
+            return await call(message, ctx, None, view)
+        finally:
+            view.close()
 
     return run
 
@@ -279,17 +266,17 @@ def caller(
 
         return threaded
     slots = plan.slots
-    if not slots:
-        return lambda message, ctx, tx, view: function(message)
-    if slots == (CTX,):
-        name = plan.names[0]
-        return lambda message, ctx, tx, view: function(message, **{name: ctx})
-    if slots == (TX,):
-        name = plan.names[0]
-        return lambda message, ctx, tx, view: function(message, **{name: tx})
-    if slots == (VIEW,):
-        name = plan.names[0]
-        return lambda message, ctx, tx, view: function(message, **{name: view})
+    if plan.positional:
+        if not slots:
+            return lambda message, ctx, tx, view: function(message)
+        if slots == (CTX,):
+            return lambda message, ctx, tx, view: function(message, ctx)
+        if slots == (TX,):
+            return lambda message, ctx, tx, view: function(message, tx)
+        if slots == (VIEW,):
+            return lambda message, ctx, tx, view: function(message, view)
+        if slots == (CTX, TX):
+            return lambda message, ctx, tx, view: function(message, ctx, tx)
     named = tuple(zip(plan.names, slots, values, strict=True))
 
     def general(message: Any, ctx: Any, tx: Any, view: Any) -> Coroutine[Any, Any, Any]:

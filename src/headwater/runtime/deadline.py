@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from headwater.errors import DeadlineExceeded
 from headwater.ports import Clock
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "finish"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,13 @@ def bounded(work: Coroutine[Any, Any, T], deadline: float, clock: Clock, what: s
         waits_for = work.send(None)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
+    return (yield from finish(work, waits_for, deadline, clock, what))
+
+
+def finish(
+    work: Coroutine[Any, Any, T], waits_for: Any, deadline: float, clock: Clock, what: str
+) -> Generator[Any, Any, T]:
+    """Go on with work that has been stepped once and waits for something; as `bounded`."""
     task = asyncio.current_task()
     if task is None:
         work.close()

@@ -309,7 +309,8 @@ class Pump(Wakeful):
             return None
 
     async def _react(self, unit: Unit, record: Record, event: Any) -> NodeTx:
-        ctx = NodeCtx(self._bound, self._context(record))
+        context = self._context(record)
+        ctx = NodeCtx(self._bound, context, context.deadline, 0)
         ctx.tx_open = True
         tx = NodeTx(self._bound, ctx, unit=unit, emits=not self.subscription.tables)
         try:
@@ -359,7 +360,7 @@ class Pump(Wakeful):
         Raises Fenced and what is transient: then nothing has changed.
         """
         context = self._context(record)
-        ctx = NodeCtx(self._bound, context)
+        ctx = NodeCtx(self._bound, context, context.deadline, 0)
         tx = NodeTx(self._bound, ctx, emits=not self.subscription.tables)
         try:
             if not await self._known(record):

@@ -6,13 +6,13 @@ query over a projection waits, a bounded moment, until the projection has come t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headwater.model.context import Context
 from headwater.model.module import Subscription
 from headwater.ports import Clock, Store
 from headwater.runtime.bound import Run
+from headwater.runtime.scope import NodeCtx
 
 __all__ = ["Freshness"]
 
@@ -31,21 +31,21 @@ class Freshness:
     def around(self, run: Run) -> Run:
         """Return `run` behind the wait. A session that has written nothing pays one comparison."""
 
-        async def fresh(message: Any, context: Context) -> Any:
-            if context.token:
-                await self.wait(context)
-            return await run(message, context)
+        async def fresh(message: Any, ctx: NodeCtx) -> Any:
+            if ctx.context.token:
+                await self.wait(ctx.context.token, ctx.deadline)
+            return await run(message, ctx)
 
         return fresh
 
-    async def wait(self, context: Context) -> None:
+    async def wait(self, token: Mapping[str, int], deadline: float) -> None:
         """Wait until the token is reached, at most a quarter of a second or the call's own budget.
 
         What cannot be reached in time (a parked event, a slow consumer) does not fail the query: it is
         answered from what there is.
         """
-        wanted = [(n, s, context.token[s]) for n, s in self._cursors if s in context.token]
-        give_up = min(self._clock.monotonic() + WAIT_SECONDS, context.deadline)
+        wanted = [(n, s, token[s]) for n, s in self._cursors if s in token]
+        give_up = min(self._clock.monotonic() + WAIT_SECONDS, deadline)
         while wanted and not await self._reached(wanted) and self._clock.monotonic() < give_up:
             await self._clock.sleep(POLL_SECONDS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from headwater.errors import InjectionError
@@ -22,15 +22,16 @@ VIEW: Final = View
 class Plan:
     """How to call one handler: what each parameter after the message is.
 
-    `slots` holds, in order, CTX, TX, VIEW or an injected value's index into `values`.
+    `slots` holds, in order, CTX, TX, VIEW or a `Use`. `positional`: none is keyword-only.
     """
 
-    __slots__ = ("injected", "names", "slots", "sync")
+    __slots__ = ("injected", "names", "positional", "slots", "sync")
 
-    def __init__(self, names: tuple[str, ...], slots: tuple[Any, ...], *, sync: bool) -> None:
+    def __init__(self, names: tuple[str, ...], slots: tuple[Any, ...], *, sync: bool, positional: bool) -> None:
         self.names = names
         self.slots = slots
         self.sync = sync
+        self.positional = positional
         self.injected = any(isinstance(s, Use) for s in slots)
 
 
@@ -70,7 +71,8 @@ def plan(handler: Handler, *, allowed: tuple[Any, ...]) -> Plan:
                 )
         names.append(parameter.name)
         slots.append(slot)
-    return Plan(tuple(names), tuple(slots), sync=sync)
+    positional = all(p.kind is not p.KEYWORD_ONLY for p in parameters)
+    return Plan(tuple(names), tuple(slots), sync=sync, positional=positional)
 
 
 def _kind(handler: Handler) -> str:
@@ -111,7 +113,7 @@ class Providers:
 
     def __init__(self, replace: Mapping[Callable[..., Any], object]) -> None:
         self._values: dict[Callable[..., Any], Any] = dict(replace)
-        self._open: list[AsyncGenerator[Any, None] | Generator[Any, None, None]] = []
+        self._open: list[Any] = []
 
     async def get(self, use: Use, handler: Handler) -> Any:
         """Return the provider's value, making it and what it needs first. Raises InjectionError."""
@@ -159,7 +161,7 @@ class Providers:
                 if inspect.isasyncgen(made):
                     await anext(made, None)
                 else:
-                    next(typing.cast("Generator[Any, None, None]", made), None)
+                    next(made, None)
             except Exception as error:
                 errors.append(error)
         if errors:

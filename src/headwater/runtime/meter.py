@@ -16,23 +16,29 @@ _BUCKETS = 4 * 40
 
 
 class MeterCell:
-    """One contract's counts."""
+    """One contract's counts. `others` counts the outcomes that are not a value."""
 
-    __slots__ = ("buckets", "contract", "outcomes", "seconds")
+    __slots__ = ("buckets", "contract", "others", "seconds")
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        self.outcomes: dict[Outcome, int] = {"value": 0, "failure": 0, "not_executed": 0, "unknown": 0}
+        self.others: dict[Outcome, int] = {"failure": 0, "not_executed": 0, "unknown": 0}
         self.buckets = [0] * _BUCKETS
         self.seconds = 0.0
 
     def record(self, outcome: Outcome, seconds: float) -> None:
         """Count one finished call."""
-        self.outcomes[outcome] += 1
+        if outcome != "value":
+            self.others[outcome] += 1
         self.seconds += seconds
-        micros = int(seconds * 4e6)  # quarter microseconds, so that two bits are left below 1 us
-        power = micros.bit_length()
-        self.buckets[power * 4 + (micros >> (power - 3) & 3) if power > 2 else micros] += 1
+        quarters = int(seconds * 4e6)  # of a microsecond, so that two bits are left below one
+        power = quarters.bit_length()
+        self.buckets[power * 4 + (quarters >> (power - 3) & 3) if power > 2 else quarters] += 1
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many calls ended how."""
+        return {"value": sum(self.buckets) - sum(self.others.values()), **self.others}
 
     def quantile(self, share: float) -> float:
         """Return the upper edge of the bucket that holds the quantile, in seconds; 0.0 when empty."""

@@ -11,13 +11,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.errors import ConfigurationError, Draining, HandlerError, NoHandler, Overloaded, StoreUnavailable
+from headwater.errors import ConfigurationError, Draining, NoHandler, Overloaded, StoreUnavailable
 from headwater.model.app import App
 from headwater.model.context import Context
-from headwater.model.contract import Contract, contract_of
+from headwater.model.contract import contract_of
 from headwater.model.identity import ANONYMOUS, Identity
 from headwater.model.message import Message
-from headwater.model.module import Handler, Module, Subscription
+from headwater.model.module import Handler, Subscription
 from headwater.ports import EventLog, Store
 from headwater.runtime.bound import (
     BoundModule,
@@ -34,6 +34,7 @@ from headwater.runtime.housekeeping import Housekeeper
 from headwater.runtime.inject import CTX, TX, VIEW, Plan, Providers, plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.rebuild import Rebuilder
+from headwater.runtime.scope import NodeCtx
 from headwater.runtime.sends import SendPump
 from headwater.runtime.wakeful import Wakeful
 
@@ -181,7 +182,8 @@ class Node:
 
     async def _bind(self) -> None:
         for message, fake in self.parts.fakes.items():
-            self._enter(Endpoint(contract_of(message), _fake_run(fake), self.parts, handler=None))
+            anyone = next(iter(self._bound.values()))
+            self._enter(Endpoint(contract_of(message), anyone, _fake_run(fake), self.parts, handler=None))
         for bound in self._bound.values():
             for handler in bound.module.handlers.values():
                 if handler.contract.message not in self.table:
@@ -208,7 +210,7 @@ class Node:
             read, values = await self._resolve(handler, (CTX, VIEW))
             run = query_run(bound, handler, read, values, self.parts)
             run = self._freshened(bound, run)
-        return Endpoint(handler.contract, run, self.parts, handler=handler)
+        return Endpoint(handler.contract, bound, run, self.parts, handler=handler, clean=not read.injected)
 
     def _freshened(self, bound: BoundModule, run: Run) -> Run:
         projections = [s for s in bound.module.subscriptions.values() if s.tables]
@@ -253,7 +255,7 @@ class Node:
 
 
 def _fake_run(fake: Any) -> Run:
-    async def run(message: Any, _context: Context) -> Any:
+    async def run(message: Any, _ctx: NodeCtx) -> Any:
         answer = fake(message)
         return await answer if inspect.isawaitable(answer) else answer
 

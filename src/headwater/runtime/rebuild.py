@@ -131,7 +131,7 @@ class Rebuilder(Wakeful):
         if reaction is None:
             raise HeadwaterError(f"event {record.id}: {record.name}/{record.version} is a version it does not know")
         context = Context(deadline=self._clock.monotonic() + HANDLER_SECONDS, identity=SYSTEM, request_id=record.id)
-        ctx = NodeCtx(bound, context)
+        ctx = NodeCtx(bound, context, context.deadline, 0)
         ctx.tx_open = True
         tx = NodeTx(bound, ctx, unit=unit, emits=False)
         try:

@@ -31,7 +31,7 @@ from headwater.ports import Record, Row, Snapshot, Unit
 from headwater.runtime.rows import reader, stored
 
 if TYPE_CHECKING:
-    from headwater.runtime.bound import BoundModule, Endpoint
+    from headwater.runtime.bound import BoundModule
 
 __all__ = ["DEPTH_MOST", "NodeCtx", "NodeTx", "NodeView"]
 
@@ -45,16 +45,19 @@ DEPTH_MOST = 32
 class NodeCtx:
     """`Ctx` of one running handler.
 
-    `acted` turns true when another module may have changed something on this handler's behalf: from
-    then on a later `NotExecuted` no longer means that nothing happened.
+    context: of the request it works for. deadline: its own, in monotonic seconds. depth: calls above it.
+    acted: calls after which another module may have changed something on this handler's behalf; from
+    then on a `NotExecuted` no longer means that nothing happened. tx_open: the transaction has begun.
     """
 
-    __slots__ = ("_module", "acted", "context", "tx_open")
+    __slots__ = ("_module", "acted", "context", "deadline", "depth", "tx_open")
 
-    def __init__(self, module: BoundModule, context: Context) -> None:
+    def __init__(self, module: BoundModule, context: Context, deadline: float, depth: int) -> None:
         self._module = module
         self.context = context
-        self.acted = False
+        self.deadline = deadline
+        self.depth = depth
+        self.acted = 0
         self.tx_open = False
 
     @property
@@ -70,28 +73,26 @@ class NodeCtx:
     @property
     def remaining(self) -> float:
         """Seconds left of the budget."""
-        return max(0.0, self.context.deadline - self._module.clock.monotonic())
+        return max(0.0, self.deadline - self._module.clock.monotonic())
 
     async def call(self, message: Command[R], *, within: float | None = None) -> R:
         """Run a command and return its result."""
-        endpoint = self._module.commands.get(type(message)) or self._refuse(message, Command, "call")
-        self._check_closed_tx(endpoint)
+        endpoint = self._module.commands.get(type(message))
+        if endpoint is None or self.tx_open:
+            raise self._refusal(message, Command, "call")
+        self.acted += 1
         try:
-            result: R = await endpoint.near(message, self.context, within)
+            return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
         except NotExecuted:
+            self.acted -= 1
             raise
-        except BaseException:
-            self.acted = True
-            raise
-        self.acted = True
-        return result
 
     async def ask(self, message: Query[R], *, within: float | None = None) -> R:
         """Answer a query."""
-        endpoint = self._module.queries.get(type(message)) or self._refuse(message, Query, "ask")
-        self._check_closed_tx(endpoint)
-        result: R = await endpoint.near(message, self.context, within)
-        return result
+        endpoint = self._module.queries.get(type(message))
+        if endpoint is None or self.tx_open:
+            raise self._refusal(message, Query, "ask")
+        return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
 
     def now(self) -> datetime:
         """Return the time."""
@@ -112,16 +113,14 @@ class NodeCtx:
         """Return a new id."""
         return self._module.ids.new()
 
-    def _check_closed_tx(self, endpoint: Endpoint) -> None:
-        if self.tx_open:
-            raise CallInsideTransaction(
-                f"module {self._module.name} calls {endpoint.contract.wire_name} after tx has begun: a transaction "
-                "never waits for another module; call first, or tx.send / tx.emit"
+    def _refusal(self, message: object, kind: type[Message], verb: str) -> HandlerError:
+        """Return the error that says why this message cannot be sent from here, now."""
+        if self.tx_open and isinstance(message, kind):
+            return CallInsideTransaction(
+                f"module {self._module.name} calls {contract_of(type(message)).wire_name} after tx has begun: a "
+                "transaction never waits for another module; call first, or tx.send / tx.emit"
             )
-
-    def _refuse(self, message: object, kind: type[Message], verb: str) -> Any:
-        """Raise the error that says why there is no endpoint for this message."""
-        raise _refusal(self._module, message, kind, f"ctx.{verb}")
+        return _refusal(self._module, message, kind, f"ctx.{verb}")
 
 
 def _refusal(module: BoundModule, message: object, kind: type[Message], verb: str) -> HandlerError:
@@ -216,7 +215,7 @@ class NodeTx(_Reading):
         if self._closed:
             raise TransactionClosed(f"a Tx of module {self._module.name} was used after its handler had returned")
         if self._unit is None:
-            self._unit = await self._module.store.begin(deadline=self._ctx.context.deadline)
+            self._unit = await self._module.store.begin(deadline=self._ctx.deadline)
             self._ctx.tx_open = True
         return self._unit
 
