@@ -117,29 +117,30 @@ class Endpoint:
         self._copy = parts.encode or not (shareable(contract.message) and shareable(contract.result))
         self._clean = clean or contract.kind == "query"
 
-    def near(self, message: Message, parent: NodeCtx, within: float | None) -> Awaitable[Any]:
-        """Call from another handler of this process, with a budget that only shrinks."""
+    def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
+        """Call from outside, under the context's deadline. Ends as `near`."""
+        return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)
+
+    @types.coroutine
+    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
+        """Call from another handler, with a budget that only shrinks: answer, or raise one of the three
+        other outcomes.
+
+        A generator, so that the handler can be stepped by hand and a timer set only when it waits
+        (see `deadline`).
+        """
         now = self._monotonic()
         deadline = now + (self.within if within is None or within > self.within else within)
         if parent.deadline < deadline:
             deadline = parent.deadline
-        if parent.depth >= DEPTH_MOST:
-            raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another; they go in a circle")
-        return self._invoke(message, NodeCtx(self._bound, parent.context, deadline, parent.depth + 1), now)
-
-    def invoke(self, message: Message, context: Context, now: float) -> Awaitable[Any]:
-        """Call from outside: answer, or raise one of the three other outcomes."""
-        return self._invoke(message, NodeCtx(self._bound, context, context.deadline, 0), now)
-
-    @types.coroutine
-    def _invoke(self, message: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
-        """Run the handler under its deadline. A generator, so that the handler can be stepped by hand
-        and a timer set only when it waits (see `deadline`)."""
+        ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
         outcome: Outcome = "value"
         copy = self._copy
         try:
-            if ctx.deadline <= now:
+            if deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
+            if ctx.depth > DEPTH_MOST:
+                raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another: a circle")
             if copy:
                 message = self._received(message)
             work = self._run(message, ctx)
@@ -148,7 +149,7 @@ class Endpoint:
             except StopIteration as done:
                 result = done.value
             else:
-                result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+                result = yield from finish(work, waits_for, deadline, self._clock, self.contract.wire_name)
             return self.result_codec.unpack(self.result_codec.pack(result)) if copy else result
         except BaseException as error:
             outcome, told = self._outcome(error, ctx)
@@ -158,8 +159,8 @@ class Endpoint:
         finally:
             seconds = self._monotonic() - now
             self._record(outcome, seconds)
-            if self._span is not None and ctx.context.trace_id:
-                self._span(self.contract, ctx.context, outcome, seconds)
+            if self._span is not None and parent.context.trace_id:
+                self._span(self.contract, parent.context, outcome, seconds)
 
     def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
         """Decide which outcome an exception is, and what the caller is told."""

@@ -150,13 +150,10 @@ class Node:
             raise Draining("this process is starting or shutting down")
         if self.in_flight >= self.parts.in_flight_most:
             raise Overloaded(f"{self.in_flight} calls are running, which is the most")
-        now = self.parts.clock.monotonic()
-        if context.deadline > now + endpoint.within:
-            context.deadline = now + endpoint.within
         self.in_flight += 1
         self._quiet.clear()
         try:
-            return await endpoint.invoke(message, context, now)
+            return await endpoint.invoke(message, context)
         finally:
             self.in_flight -= 1
             if not self.in_flight:

@@ -80,8 +80,7 @@ class SendPump(Wakeful):
         self._points.hit("send.before_run")
         try:
             await endpoint.invoke(
-                endpoint.message_codec.from_json(record.payload), self._context(record, endpoint),
-                self._clock.monotonic(),
+                endpoint.message_codec.from_json(record.payload), self._context(record, endpoint)
             )
         except TRANSIENT as error:
             await self._change(self._later, record, attempts, str(error))
