@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -49,13 +49,17 @@ class Retry:
 
 
 class Handler:
-    """One function bound to one contract of its module."""
+    """One function bound to one contract of its module.
 
-    __slots__ = ("contract", "function")
+    names: the local names where it was registered, for annotations of functions inside functions.
+    """
 
-    def __init__(self, contract: Contract, function: Callable[..., Any]) -> None:
+    __slots__ = ("contract", "function", "names")
+
+    def __init__(self, contract: Contract, function: Callable[..., Any], names: Mapping[str, Any]) -> None:
         self.contract = contract
         self.function = function
+        self.names = names
 
     @property
     def where(self) -> str:
@@ -84,13 +88,13 @@ class Subscription:
         """The modules whose events it receives, in a fixed order."""
         return tuple(sorted({h.contract.module for h in self.handlers.values()}))
 
-    def add(self, event: type[Event], function: Callable[..., Any]) -> None:
+    def add(self, event: type[Event], function: Callable[..., Any], names: Mapping[str, Any]) -> None:
         """Bind a function to an event class. Raises ConfigurationError on a second one."""
         if event in self.handlers:
             raise ConfigurationError(
                 f"{self.name}: {contract_of(event).wire_name} has a handler already", where=where(function)
             )
-        self.handlers[event] = Handler(contract_of(event), function)
+        self.handlers[event] = Handler(contract_of(event), function, names)
 
 
 class _Spec(Protocol[M_co, R_co]):
@@ -128,7 +132,7 @@ class Projection:
         """Fold an event into the read model: `async def fold(event, tx) -> None`."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._subscription.add(event, function)
+            self._subscription.add(event, function, _local_names())
             return function
 
         return register
@@ -188,7 +192,7 @@ class Module:
             self._own(contract, function)
             if contract.message in self.handlers:
                 raise ConfigurationError(f"{contract.wire_name} has a handler already", where=where(function))
-            self.handlers[contract.message] = Handler(contract, function)
+            self.handlers[contract.message] = Handler(contract, function, _local_names())
             return function
 
         return register
@@ -206,7 +210,7 @@ class Module:
             subscription = self._subscribe(
                 name or function.__name__, start=start, retry=retry or Retry(), at=where(function)
             )
-            subscription.add(event, function)
+            subscription.add(event, function, _local_names())
             return function
 
         return register
@@ -243,6 +247,12 @@ class Module:
                 f"the module that owns it; handle it in module {contract.module}, or rename the contract",
                 where=where(function),
             )
+
+
+def _local_names() -> Mapping[str, Any]:
+    """Return the locals of the function in which a decorator is being applied; nothing at module level."""
+    frame = sys._getframe(2)
+    return {} if frame.f_locals is frame.f_globals else frame.f_locals
 
 
 def where(function: Callable[..., Any]) -> str:

@@ -8,13 +8,14 @@ the command may be tried again.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
-from headwater.errors import IdempotencyConflict
+from headwater.errors import IdempotencyConflict, OutcomeUnknown
 from headwater.model.codec import Codec
 from headwater.model.contract import Contract
 from headwater.model.message import Message
-from headwater.ports import Store, Unit
+from headwater.ports import Row, Store, Unit
 from headwater.runtime.scope import NodeCtx
 
 __all__ = ["KEEP_SECONDS", "Answers", "Repeat"]
@@ -72,9 +73,27 @@ class Answers:
         """Return the kept answer in a tuple, None when there is none. Raises IdempotencyConflict."""
         snapshot = self._store.read()
         try:
-            rows = await snapshot.fetch(_FIND, repeat.key)
+            return self._answer(repeat, await snapshot.fetch(_FIND, repeat.key))
         finally:
             snapshot.close()
+
+    async def find_newest(self, repeat: Repeat, deadline: float) -> Any:
+        """Return the answer of the command that ran beside this one, once it is as durable as an answer is.
+
+        Its unit may still wait for the shared commit, so this looks from a unit behind it and commits too.
+        """
+        unit = await self._store.begin(deadline=deadline)
+        try:
+            kept = self._answer(repeat, await unit.fetch(_FIND, repeat.key))
+        except BaseException:
+            await unit.rollback()
+            raise
+        await unit.commit()
+        if kept is None:
+            raise OutcomeUnknown(f"{self._contract.wire_name}: the same command, run beside this one, was undone")
+        return kept[0]
+
+    def _answer(self, repeat: Repeat, rows: Sequence[Row]) -> tuple[Any] | None:
         if not rows:
             return None
         digest, answer = rows[0]

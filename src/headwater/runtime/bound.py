@@ -210,10 +210,7 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
             await tx.commit()
             return result
         await tx.abort()  # the same command ran beside this one and was faster
-        kept = await answers.find(repeat)
-        if kept is None:
-            raise OutcomeUnknown(f"{contract.wire_name}: its kept answer vanished while it was being repeated")
-        return kept[0]
+        return await answers.find_newest(repeat, ctx.deadline)
 
     async def run(message: Any, ctx: NodeCtx) -> Any:
         tx = NodeTx(bound, ctx)

@@ -40,7 +40,7 @@ def plan(handler: Handler, *, allowed: tuple[Any, ...]) -> Plan:
     function = handler.function
     told = f"{function.__qualname__} ({handler.contract.wire_name})"
     parameters = list(inspect.signature(function).parameters.values())
-    hints = _hints(function, told)
+    hints = _hints(function, told, handler.names)
     if not parameters:
         raise InjectionError(f"{told}: its first parameter takes the message", where=handler.where)
     _check_message(handler, hints.get(parameters[0].name), told)
@@ -88,9 +88,9 @@ def _check_message(handler: Handler, hint: Any, told: str) -> None:
         )
 
 
-def _hints(function: Callable[..., Any], told: str) -> dict[str, Any]:
+def _hints(function: Callable[..., Any], told: str, names: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(function, include_extras=True)
+        return typing.get_type_hints(function, localns=dict(names) or None, include_extras=True)
     except NameError as error:
         raise InjectionError(
             f"{told}: {error}; annotations are read at start, so import what they name outside TYPE_CHECKING",
@@ -127,7 +127,7 @@ class Providers:
             circle = " -> ".join(p.__qualname__ for p in (*path[path.index(provider) :], provider))
             raise InjectionError(f"{told}: providers need each other in a circle: {circle}", where=handler.where)
         arguments: dict[str, Any] = {}
-        hints = _hints(provider, told)
+        hints = _hints(provider, told, handler.names)
         for name, parameter in inspect.signature(provider).parameters.items():
             slot = _slot(hints.get(name))
             if isinstance(slot, Use):
