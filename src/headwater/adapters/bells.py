@@ -49,6 +49,7 @@ class SocketBell(LocalBell):
         self._socket: socket.socket | None = None
         self._peers: list[str] = []
         self._stamp = -1
+        self._rung: dict[str, None] = {}
 
     async def open(self) -> None:
         """Bind this process's socket. A leftover of a dead process with the same name is replaced."""
@@ -61,14 +62,21 @@ class SocketBell(LocalBell):
         asyncio.get_running_loop().add_reader(listener, self._heard, listener)
 
     def ring(self, topic: str) -> None:
-        """Wake every listener of the topic, here and elsewhere."""
-        super().ring(topic)
+        """Wake every listener of the topic, here and elsewhere; once in a turn of the loop is enough."""
+        if not self._rung:
+            asyncio.get_running_loop().call_soon(self._ring_all)
+        self._rung[topic] = None
+
+    def _ring_all(self) -> None:
+        topics, self._rung = list(self._rung), {}
+        for topic in topics:
+            super().ring(topic)
         if self._socket is None:
             return
-        data = topic.encode()
         for peer in self._others():
-            with contextlib.suppress(OSError):  # gone, or its queue is full: it is awake anyway
-                self._socket.sendto(data, peer)
+            for topic in topics:
+                with contextlib.suppress(OSError):  # gone, or its queue is full: it is awake anyway
+                    self._socket.sendto(topic.encode(), peer)
 
     async def close(self) -> None:
         """Unbind."""

@@ -51,6 +51,8 @@ class SystemIds:
 
     def __init__(self) -> None:
         self._last = 0
+        self._chance = ""
+        self._used = 0
 
     def new(self) -> str:
         """Return a new id; ids of one process ascend."""
@@ -58,9 +60,13 @@ class SystemIds:
         if ticks <= self._last:
             ticks = self._last + 1
         self._last = ticks
-        tail = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        text = f"{ticks >> 12:012x}7{ticks & 0xFFF:03x}{tail:016x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        at = self._used
+        if at == len(self._chance):  # the kernel's chance, 512 bytes at a time
+            self._chance, at = os.urandom(512).hex(), 0
+        self._used = at + 16
+        head, tail = f"{ticks:015x}", self._chance[at : at + 16]
+        variant = "89ab"[int(tail[0], 16) & 3]
+        return f"{head[:8]}-{head[8:12]}-7{head[12:]}-{variant}{tail[1:4]}-{tail[4:]}"
 
 
 class ThreadExecutor:
