@@ -1,10 +1,12 @@
 """Light cells for the hot path: a count by outcome and a log-linear histogram, nothing else.
 
-Four buckets to each power of two of microseconds, so a quantile is off by at most 19 %. Exporters
-read the cells at their own pace.
+Four buckets to each power of two, so a quantile is off by at most a quarter. Exporters read the
+cells at their own pace.
 """
 
 from __future__ import annotations
+
+from math import frexp
 
 from headwater.model.context import Context
 from headwater.model.contract import Contract
@@ -12,7 +14,9 @@ from headwater.ports.telemetry import Outcome
 
 __all__ = ["Meter", "MeterCell"]
 
-_BUCKETS = 4 * 40
+_LEAST, _MOST = -33, 12
+"""Powers of two of seconds that have buckets: from a tenth of a nanosecond to an hour."""
+_OFFSET = -4 * _LEAST - 4
 
 
 class MeterCell:
@@ -23,7 +27,7 @@ class MeterCell:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.others: dict[Outcome, int] = {"failure": 0, "not_executed": 0, "unknown": 0}
-        self.buckets = [0] * _BUCKETS
+        self.buckets = [0] * (4 * (_MOST - _LEAST + 1))
         self.seconds = 0.0
 
     def record(self, outcome: Outcome, seconds: float) -> None:
@@ -31,9 +35,8 @@ class MeterCell:
         if outcome != "value":
             self.others[outcome] += 1
         self.seconds += seconds
-        quarters = int(seconds * 4e6)  # of a microsecond, so that two bits are left below one
-        power = quarters.bit_length()
-        self.buckets[power * 4 + (quarters >> (power - 3) & 3) if power > 2 else quarters] += 1
+        share, power = frexp(seconds + 1e-10)  # seconds = share * 2**power, share from a half to one
+        self.buckets[power * 4 + int(share * 8) + _OFFSET] += 1
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -48,8 +51,7 @@ class MeterCell:
             seen += count
             if count and seen >= wanted:
                 power, quarter = divmod(index, 4)
-                edge = index + 1 if power < 3 else (5 + quarter) << (power - 3)
-                return edge / 4e6
+                return float(2.0 ** (power + _LEAST) * (5 + quarter) / 8)
         return 0.0
 
 
