@@ -7,13 +7,17 @@ messages and as results: anything with `model_dump` and `model_validate` is.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
-from headwater.errors import DecodeError
+from headwater.errors import DecodeError, FieldError
 
-__all__ = ["Codec", "from_json", "to_json"]
+__all__ = ["Codec", "field_error", "from_json", "to_json"]
+
+_PLACE = re.compile(r" - at `\$(.*)`$")
+_STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 
 
 def _dump_foreign(value: Any) -> Any:
@@ -77,3 +81,12 @@ def from_json(kind: Any, data: bytes | str) -> Any:
         return msgspec.json.decode(data, type=kind, dec_hook=_load_foreign)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DecodeError(f"{getattr(kind, '__name__', kind)}: {error}") from error
+
+
+def field_error(error: BaseException) -> FieldError:
+    """Return what a decoder found as one field error, its place as a JSON pointer."""
+    text = str(error.__cause__ or error)
+    place = _PLACE.search(text)
+    if place is None:
+        return FieldError("", text)
+    return FieldError("".join(f"/{name or index}" for name, index in _STEP.findall(place[1])), text[: place.start()])

@@ -44,7 +44,7 @@ class Clock(Protocol):
 class Random(Protocol):
     """Chance for jitter and choice; never for secrets."""
 
-    def uniform(self, low: float, high: float) -> float:
+    def uniform(self, low: float, high: float, /) -> float:
         """Return a number between the two."""
         ...
 

@@ -10,14 +10,13 @@ from headwater.errors import (
     ConfigurationError,
     DeadlineExpired,
     DecodeError,
-    FieldError,
     HandlerCrashed,
     HandlerError,
     InvalidMessage,
     NotExecuted,
     OutcomeUnknown,
 )
-from headwater.model.codec import Codec
+from headwater.model.codec import Codec, field_error
 from headwater.model.context import Context
 from headwater.model.contract import Contract, contract_of
 from headwater.model.message import Event, Failure, Message
@@ -184,7 +183,7 @@ class Endpoint:
         try:
             return self.message_codec.unpack(self.message_codec.pack(message))
         except DecodeError as error:
-            raise InvalidMessage(self.contract.wire_name, (FieldError("", str(error.__cause__ or error)),)) from None
+            raise InvalidMessage(self.contract.wire_name, (field_error(error),)) from None
 
     def _carried(self, failure: Failure) -> Failure:
         codec = self.failure_codecs[type(failure)]

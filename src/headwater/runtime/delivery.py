@@ -12,7 +12,7 @@ process is given up as well: whoever takes over from a dead holder parks the fir
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +48,8 @@ HANDLER_SECONDS = 30.0
 ERROR_CHARACTERS = 2_000
 TRANSIENT = (StoreFull, StoreUnavailable, Overloaded, Draining, DeadlineExpired)
 """Not the event's fault: tried again without counting."""
+
+log = logging.getLogger("headwater.delivery")
 
 _HEADS = """select id, source, position, key, attempts, record from hw_retry as r
 where subscription = :s and due <= :now and (key = '' or not exists (
@@ -459,10 +461,16 @@ class Pump(Wakeful):
     ) -> None:
         """Park a delivery that failed, or bury it after its last attempt."""
         said = "" if error is None else f"{type(error).__name__}: {error}"
+        last = attempts >= self.subscription.retry.attempts
+        log.log(
+            logging.ERROR if last else logging.WARNING, "%s: event %s (%s) failed, attempt %d of %d%s", self.name,
+            record.id, record.name, attempts, self.subscription.retry.attempts, "; now a dead letter" if last else "",
+            exc_info=error,
+        )
         unit = await self._begin()
         try:
             await self._fence(unit)
-            if attempts < self.subscription.retry.attempts:
+            if not last:
                 if parked:
                     await unit.execute(
                         "update hw_retry set error = :error, due = :due where subscription = :s and id = :id",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.errors import ConfigurationError, Draining, NoHandler, Overloaded, StoreUnavailable
+from headwater.errors import ConfigurationError, Draining, HeadwaterError, NoHandler, Overloaded, StoreUnavailable
 from headwater.model.app import App
 from headwater.model.context import Context
 from headwater.model.contract import contract_of
@@ -39,6 +40,8 @@ from headwater.runtime.sends import SendPump
 from headwater.runtime.wakeful import Wakeful
 
 __all__ = ["Node"]
+
+log = logging.getLogger("headwater.runtime")
 
 DISPATCH_SECONDS = 30.0
 QUIET_POLL_SECONDS = 0.005
@@ -98,7 +101,10 @@ class Node:
         except TimeoutError:
             pass
         for worker in self.workers:
-            await worker.stop()
+            try:
+                await worker.stop()
+            except HeadwaterError:  # a full disk, say, must not keep the rest from closing
+                log.exception("%s could not be left in order", worker.name)
         await self._close()
 
     def abandon(self) -> None:

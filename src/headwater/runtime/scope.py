@@ -15,14 +15,13 @@ from headwater.errors import (
     DeadlineExceeded,
     HandlerError,
     InvalidMessage,
-    FieldError,
     DecodeError,
     NoHandler,
     NotExecuted,
     TransactionClosed,
     UndeclaredUse,
 )
-from headwater.model.codec import to_json
+from headwater.model.codec import field_error, to_json
 from headwater.model.context import Context
 from headwater.model.contract import contract_of
 from headwater.model.identity import Identity
@@ -327,7 +326,7 @@ def _check(name: str, decode: Callable[[], object]) -> None:
     try:
         decode()
     except DecodeError as error:
-        raise InvalidMessage(name, (FieldError("", str(error.__cause__ or error)),)) from None
+        raise InvalidMessage(name, (field_error(error),)) from None
 
 
 def _traceparent(context: Context) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from headwater.errors import NotExecuted
 from headwater.runtime.parts import Parts
 
 __all__ = ["Wakeful"]
+
+log = logging.getLogger("headwater.runtime")
 
 IDLE_SECONDS = 1.0
 """A ring may be lost; then work waits this long, not for ever."""
@@ -87,6 +90,7 @@ class Wakeful:
                 backoff = min(backoff * 2, IDLE_SECONDS)
             except Exception as error:  # one bad round must not end the worker; health tells of it
                 self.failure = error
+                log.exception("%s: a round failed", self.name)
                 pause = IDLE_SECONDS
             if pause:
                 await self._pause(pause)
