@@ -21,22 +21,33 @@ from headwater.ports import Executor, Params, Row
 __all__ = ["MemorySnapshot", "Readers", "SqliteSnapshot"]
 
 READERS_MOST = 32
-INLINE_STEPS = 20_000
-"""SQLite's virtual machine steps that a read may take on the loop: some hundred microseconds."""
+INLINE_STEPS = 10_000
+"""SQLite's virtual machine steps that a read may take on the loop, up to twice: some hundred microseconds."""
 
 
 class _Reader:
-    """A read connection with a step limit that can be switched off."""
+    """A read connection with a step limit that can be switched off.
 
-    __slots__ = ("connection", "inline")
+    SQLite counts the steps of a prepared statement over all its runs, so the first strike of a run may be
+    owed to runs before; only the second says that this one is long.
+    """
+
+    __slots__ = ("_strikes", "connection", "inline")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.inline = True
+        self._strikes = 0
         connection.db.set_progress_handler(self._too_long, INLINE_STEPS)
 
+    def begin_run(self) -> Connection:
+        """Return the connection for one statement, whose steps are counted from here."""
+        self._strikes = 0
+        return self.connection
+
     def _too_long(self) -> bool:
-        return self.inline
+        self._strikes += 1
+        return self.inline and self._strikes > 1
 
 
 class Readers:
@@ -113,7 +124,7 @@ class SqliteSnapshot:
         statement = reader.connection.statement(sql, mode)
         if not statement.long:
             try:
-                return reader.connection.fetch(sql, params, mode, most)
+                return reader.begin_run().fetch(sql, params, mode, most)
             except apsw.InterruptError:
                 statement.long = True
         return await self._aside(reader, lambda: reader.connection.fetch(sql, params, mode, most))
@@ -126,7 +137,7 @@ class SqliteSnapshot:
             self._reader = None
             self._readers.give(reader)
             raise TransactionClosed("this snapshot has ended")
-        reader.connection.run("begin")
+        reader.begin_run().run("begin")
         return reader
 
     async def _aside(self, reader: _Reader, work: Callable[[], Sequence[Row]]) -> Sequence[Row]:
@@ -155,7 +166,7 @@ class SqliteSnapshot:
             self._readers.forget(reader)
             return
         try:
-            reader.connection.run("commit")
+            reader.begin_run().run("commit")
         except Exception:  # the connection is of no use any more
             self._readers.forget(reader)
         else:

@@ -1,0 +1,1 @@
+"""A shop in six modules that know each other by contract only."""

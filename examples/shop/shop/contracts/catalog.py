@@ -1,0 +1,72 @@
+"""What the shop sells, and for how much."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headwater import Command, Failure, Meta, Query, Value, contract
+from shop.contracts.words import Cents, ProductId
+
+__all__ = [
+    "BadCursor", "Price", "PricesOf", "Product", "ProductById", "ProductPage", "PutProduct", "SearchProducts",
+]
+
+
+class Product(Value):
+    """One product at its current price."""
+
+    product_id: str
+    description: str
+    price_cents: int
+
+
+class ProductPage(Value):
+    """Some products; `next_cursor` leads to the next ones, None when there are no more."""
+
+    items: tuple[Product, ...]
+    next_cursor: str | None
+
+
+class Price(Value):
+    """What one product costs now."""
+
+    product_id: str
+    price_cents: int
+
+
+class BadCursor(Failure, status=400):
+    """The cursor is not one that a page gave out."""
+
+    cursor: str
+
+
+@contract("catalog.put", v=1)
+class PutProduct(Command[Product]):
+    """Add a product, or change its description and price. Doing it twice changes nothing."""
+
+    product_id: ProductId
+    description: Annotated[str, Meta(max_length=500)]
+    price_cents: Cents
+
+
+@contract("catalog.by_id", v=1, within="1s")
+class ProductById(Query[Product | None]):
+    """One product, None when the shop does not have it."""
+
+    product_id: ProductId
+
+
+@contract("catalog.search", v=1, fails=(BadCursor,), within="2s")
+class SearchProducts(Query[ProductPage]):
+    """Products whose id or description contains the text, in order of their ids."""
+
+    search: Annotated[str, Meta(max_length=100)] = ""
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+@contract("catalog.prices_of", v=1, within="1s")
+class PricesOf(Query[tuple[Price, ...]]):
+    """Current prices; a product that the shop does not have is left out."""
+
+    product_ids: tuple[ProductId, ...]

@@ -1,0 +1,1 @@
+"""The modules. Each may import contracts, never another module."""

@@ -1,0 +1,146 @@
+"""One serving process: a node, the edge before it, and an orderly way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from headwater.errors import ConfigurationError
+from headwater.model.app import App
+from headwater.runtime.parts import DeliveryFaults
+from headwater.topology.assemble import assemble
+from headwater.topology.check import require_boundaries
+from headwater.topology.crash import crash_points
+from headwater.topology.file import Topology
+from headwater.topology.project import Project
+
+__all__ = ["Settings", "listen", "run_loop", "serve", "settings_of"]
+
+DRAIN_SECONDS = 10.0
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What a serving process is told. Goes to worker processes as JSON, so it holds no secret."""
+
+    app: str | None
+    folder: str
+    data: str
+    topology: str | None
+    host: str
+    port: int
+    instance: str | None = None
+    slot: int = 0
+    lock: int = -1
+    alive: int = -1
+    dev: bool = False
+
+    def project(self) -> Project:
+        """Return the project it was made from."""
+        return Project(
+            Path(self.folder), app=self.app, data=Path(self.data),
+            topology=None if self.topology is None else Path(self.topology),
+        )
+
+
+def settings_of(project: Project, topology: Topology, *, host: str | None, port: int | None) -> Settings:
+    """Return the settings of a project; options come before the topology file.
+
+    Raises ConfigurationError when a development key would be believed from other machines.
+    """
+    host = host or topology.http.host
+    if not topology.auth.keys and host not in _LOOPBACK:
+        raise ConfigurationError(
+            f"host {host!r} can be reached from other machines, and tokens would be verified with the development "
+            "key: configure [[auth.keys]] in the topology file, or serve on 127.0.0.1"
+        )
+    return Settings(
+        app=project.app, folder=str(project.folder), data=str(project.data),
+        topology=None if project.topology is None else str(project.topology),
+        host=host, port=topology.http.port if port is None else port,
+    )
+
+
+def listen(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Bind a TCP socket, not yet listening. Port 0 takes a free one. Raises ConfigurationError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot serve at {host}:{port}: {error.strerror or error}; choose another --host or --port"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def run_loop(main: Callable[[], Any]) -> Any:
+    """Run a coroutine function on uvloop where it is installed, else on asyncio's own loop."""
+    factory: Any = None
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - an extra
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
+
+
+async def serve(
+    app: App, settings: Settings, topology: Topology, listener: socket.socket, *, started: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain in order; a second signal ends the process at once.
+
+    The caller holds the data folder's lock. Raises ConfigurationError and its kin.
+    """
+    from headwater.cli.edge import open_edge  # noqa: PLC0415 - after the loop has been chosen
+
+    require_boundaries(app)
+    events = topology.events
+    if settings.dev and not (events.duplicate or events.delay):
+        faults: DeliveryFaults | None = DeliveryFaults(duplicate=0.3, delay=0.2)
+    else:
+        faults = DeliveryFaults(duplicate=events.duplicate, delay=events.delay)
+        faults = faults if events.duplicate or events.delay else None
+    node = assemble(
+        app, data=Path(settings.data), durability=topology.data.durability, instance=settings.instance,
+        slot=settings.slot, encode=settings.dev or topology.process.encode, faults=faults,
+        points=crash_points(os.environ),
+    )
+    stop = _stop_on_signals()
+    await node.start()
+    try:
+        edge = open_edge(app, node, settings, topology)
+        await edge.start(listener)
+        started()
+        await stop.wait()
+        node.ready = False
+        await edge.stop(within=DRAIN_SECONDS)
+    finally:
+        await node.stop(within=DRAIN_SECONDS)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(130)  # a second time: nothing is waited for; what was acknowledged is on disk
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    return stop

@@ -1,0 +1,48 @@
+"""`python -m headwater.cli.worker SETTINGS`: one of several serving processes of an instance.
+
+Started by the supervisor, which holds the data folder's lock. Ends with it, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import NoReturn
+
+import msgspec
+
+from headwater.cli.serving import Settings, listen, run_loop, serve
+from headwater.errors import ConfigurationError, HeadwaterError
+from headwater.topology.project import load_app
+
+__all__ = ["main"]
+
+
+def main(said: str) -> int:
+    """Serve until told to stop. Return the exit code: 0 drained, 2 cannot run."""
+    settings = msgspec.json.decode(said, type=Settings)
+    threading.Thread(target=_end_with, args=(settings.alive,), daemon=True).start()
+    try:
+        project = settings.project()
+        app = load_app(project)
+        listener = listen(settings.host, settings.port, shared=True)
+        run_loop(lambda: serve(app, settings, project.read_topology(), listener, started=lambda: None))
+    except HeadwaterError as error:
+        where = getattr(error, "where", None)
+        sys.stderr.write(f"{where or 'error'}: {error.code}: {error}\n")
+        return 2 if isinstance(error, ConfigurationError) else 1
+    return 0
+
+
+def _end_with(pipe: int) -> NoReturn:
+    """The supervisor holds the other end and never writes: a read returns when it is gone.
+
+    A thread, so that it works while the event loop is stuck.
+    """
+    os.read(pipe, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,66 @@
+"""Messages as JSON Schema (draft 2020-12), and a hash that changes when a contract's shape does."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from headwater.model.contract import Contract
+from headwater.model.message import Failure
+
+__all__ = ["contract_schema", "json_schema", "schema_hash"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(kind: Any) -> dict[str, Any]:
+    """Return a type's JSON Schema, self-contained: what it refers to stands under `$defs`."""
+    if isinstance(kind, type) and issubclass(kind, Failure):
+        kind = kind.__failure_fields__
+    (schema,), components = msgspec.json.schema_components(
+        [kind], schema_hook=_foreign, ref_template="#/$defs/{name}"
+    )
+    whole: dict[str, Any] = {"$schema": DIALECT, **schema}
+    if components:
+        whole["$defs"] = components
+    return whole
+
+
+def contract_schema(contract: Contract) -> dict[str, Any]:
+    """Return everything two sides agree on in one document."""
+    return {
+        "name": contract.name,
+        "version": contract.version,
+        "kind": contract.kind,
+        "within_seconds": contract.within,
+        "idempotent": contract.idempotent,
+        "key": contract.key,
+        "message": json_schema(contract.message),
+        "result": None if contract.kind == "event" else json_schema(contract.result),
+        "fails": {
+            failure.__failure_name__: {"status": failure.__failure_status__, "fields": json_schema(failure)}
+            for failure in contract.fails
+        },
+    }
+
+
+def schema_hash(contract: Contract) -> str:
+    """Return 16 hex digits over the contract's shape; descriptions and order do not count."""
+    text = msgspec.json.encode(_shape(contract_schema(contract)), order="sorted")
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items() if key not in ("description", "title")}
+    return [_shape(item) for item in value] if isinstance(value, list) else value
+
+
+def _foreign(kind: Any) -> dict[str, Any]:
+    schema = getattr(kind, "model_json_schema", None)
+    if schema is None:
+        raise NotImplementedError(f"{kind!r} has no JSON Schema")
+    made: dict[str, Any] = schema()
+    return made

@@ -1,0 +1,271 @@
+"""Reading JSON from strangers: everything that is doubtful is refused, and all of it is said at once.
+
+msgspec is the one parser. It ignores unknown fields, keeps the last of doubled keys, and stops at the
+first error. So a message is decoded once, and a cheap, sound test then tells whether anything was
+hidden: each key in JSON has one colon, so when there are exactly as many colons in the text as keys
+in the message, no key was unknown or doubled. Where that proves nothing (optional fields, a colon in
+a text), and wherever decoding failed, the exact way is taken: the untyped data is walked beside the
+type, and every error is collected with its place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from headwater.errors import FieldError, InvalidMessage
+from headwater.model.codec import Codec, field_error
+from headwater.model.contract import contract_of
+from headwater.model.message import Message, annotated_base
+
+__all__ = ["COLLECTION_MOST", "DEPTH_MOST", "NotJson", "StrictReader"]
+
+DEPTH_MOST = 64
+COLLECTION_MOST = 10_000
+ERRORS_MOST = 100
+
+_LONG_DIGITS = re.compile(rb"\d{19}")
+_INT_MOST = 2**63
+Count = Callable[[Any], int]
+
+
+class NotJson(InvalidMessage):
+    """The bytes are not one JSON object in UTF-8."""
+
+    code = "not-json"
+
+
+class StrictReader:
+    """Reads one message type. Thread-safe, made once."""
+
+    __slots__ = ("_codec", "_count", "_fields", "_kind", "_name")
+
+    def __init__(self, message: type[Message]) -> None:
+        self._kind = message
+        self._name = contract_of(message).wire_name
+        self._codec = Codec(message, self._name)
+        self._count = _counter(message, ())
+        self._fields = {f.encode_name: f.type for f in msgspec.structs.fields(message)}
+
+    def read(self, data: bytes) -> Any:
+        """Return the message. Raises NotJson, or InvalidMessage with every field error."""
+        if _suspicious(data):
+            return self._exact(data)
+        try:
+            message = self._codec.from_json(data)
+        except Exception:
+            return self._exact(data)
+        if self._count is not None and self._count(message) == data.count(b":"):
+            return message
+        return self._exact(data)
+
+    def convert(self, fields: Mapping[str, Any], errors: Sequence[FieldError] = ()) -> Any:
+        """Build the message from decoded JSON values by field. Raises InvalidMessage."""
+        found = [*errors]
+        _walk_struct(self._kind, fields, "", found, 0)
+        if not found:
+            try:
+                return msgspec.convert(fields, self._kind, dec_hook=_load_foreign)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                found.append(field_error(error))
+        raise InvalidMessage(self._name, tuple(found[:ERRORS_MOST]))
+
+    def parse(self, data: bytes) -> tuple[dict[str, Any], list[FieldError]]:
+        """Return the fields of a JSON object and what is wrong with its form. Raises NotJson."""
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise NotJson(self._name, (FieldError("", f"the body is not JSON: {error}"),)) from None
+        if not isinstance(value, dict):
+            raise NotJson(self._name, (FieldError("", f"the body is a JSON {_json_kind(value)}, not an object"),))
+        errors: list[FieldError] = []
+        if _depth(data) > DEPTH_MOST:
+            raise NotJson(self._name, (FieldError("", f"the body is nested deeper than {DEPTH_MOST}"),))
+        _doubled(data, errors)
+        return value, errors
+
+    def _exact(self, data: bytes) -> Any:
+        fields, errors = self.parse(data)
+        return self.convert(fields, errors)
+
+
+def _suspicious(data: bytes) -> bool:
+    """Whether the text may hold what only the exact way can judge."""
+    return (
+        b"\\u0000" in data
+        or data.count(b"[") + data.count(b"{") > DEPTH_MOST
+        or _LONG_DIGITS.search(data) is not None
+    )
+
+
+# --- the cheap proof --------------------------------------------------------------------------
+
+
+def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
+    """Return a function that counts the JSON keys of a decoded value, None when they cannot be told."""
+    bare = annotated_base(hint)
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        return _struct_counter(bare, above)
+    origin, arguments = get_origin(bare), get_args(bare)
+    if origin in (tuple, list) and arguments:
+        items = [a for a in arguments if a is not ...]
+        inner = _counter(items[0], above)
+        if inner is None or len(items) > 1:
+            return None
+        return lambda value: sum(map(inner, value)) if len(value) <= COLLECTION_MOST else -1
+    if isinstance(bare, type) and (bare in (int, float, str, bool, NoneType) or issubclass(bare, Enum)):
+        return _none
+    return None
+
+
+def _none(_value: Any) -> int:
+    return 0
+
+
+def _struct_counter(kind: type[msgspec.Struct], above: tuple[Any, ...]) -> Count | None:
+    fields = msgspec.structs.fields(kind)
+    if kind in above or kind.__struct_config__.tag or not all(f.required for f in fields):
+        return None
+    own, inner = len(fields), []
+    for field in fields:
+        count = _counter(field.type, (*above, kind))
+        if count is None:
+            return None
+        if count is not _none:
+            inner.append((field.name, count))
+    if not inner:
+        return lambda _value: own
+    if len(inner) == 1:
+        name, one = inner[0]
+        return lambda value: own + one(getattr(value, name))
+    return lambda value: own + sum(count(getattr(value, name)) for name, count in inner)
+
+
+# --- the exact way ----------------------------------------------------------------------------
+
+
+def _depth(data: bytes) -> int:
+    """Return how deep arrays and objects are nested in valid JSON."""
+    depth = deepest = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', data, re.DOTALL):
+        first = token[0][:1]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    return deepest
+
+
+class _Doubled(dict[str, Any]):
+    """An object as the second reading sees it, with the keys that stood in it twice."""
+
+    twice: tuple[str, ...] = ()
+
+
+def _doubled(data: bytes, errors: list[FieldError]) -> None:
+    """Find doubled keys, with their place. msgspec has accepted the text, so this reading only counts."""
+
+    def pairs(items: list[tuple[str, Any]]) -> _Doubled:
+        made = _Doubled(items)
+        if len(made) != len(items):
+            names = [name for name, _ in items]
+            made.twice = tuple(name for name in made if names.count(name) > 1)
+        return made
+
+    _find_doubled(json.loads(data, object_pairs_hook=pairs, parse_int=len), "", errors)
+
+
+def _find_doubled(value: Any, path: str, errors: list[FieldError]) -> None:
+    if isinstance(value, _Doubled):
+        errors += [FieldError(f"{path}/{_escape(name)}", "the key stands twice in its object") for name in value.twice]
+        for name, item in value.items():
+            _find_doubled(item, f"{path}/{_escape(name)}", errors)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _find_doubled(item, f"{path}/{index}", errors)
+
+
+def _walk(hint: Any, value: Any, path: str, errors: list[FieldError], depth: int) -> None:
+    """Collect what is wrong with one value."""
+    if len(errors) > ERRORS_MOST or _plainly_wrong(value, path, errors):
+        return
+    for kind in _kinds(hint):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+            _walk_struct(kind, value, path, errors, depth + 1)
+            return
+        origin, arguments = get_origin(kind), [a for a in get_args(kind) if a is not ...]
+        if origin in (tuple, list, set, frozenset) and len(arguments) == 1 and isinstance(value, list):
+            before = len(errors)
+            for index, item in enumerate(value):
+                _walk(arguments[0], item, f"{path}/{index}", errors, depth + 1)
+            if len(errors) == before:
+                _convert(hint, value, path, errors)
+            return
+    _convert(hint, value, path, errors)
+
+
+def _walk_struct(
+    kind: type[msgspec.Struct], value: Mapping[str, Any], path: str, errors: list[FieldError], depth: int
+) -> None:
+    fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+    before = len(errors)
+    for name in value:
+        if name not in fields:
+            errors.append(FieldError(f"{path}/{_escape(name)}", f"there is no such field; known: {', '.join(fields)}"))
+    for name, field in fields.items():
+        if name in value:
+            _walk(field.type, value[name], f"{path}/{name}", errors, depth)
+        elif field.required:
+            errors.append(FieldError(f"{path}/{name}", "the field is missing"))
+    if len(errors) == before and depth:
+        _convert(kind, value, path, errors)
+
+
+def _plainly_wrong(value: Any, path: str, errors: list[FieldError]) -> bool:
+    if isinstance(value, int) and not -_INT_MOST <= value < _INT_MOST:
+        errors.append(FieldError(path, "the number does not fit 64 bits"))
+    elif isinstance(value, str) and "\0" in value:
+        errors.append(FieldError(path, "the text contains a NUL character"))
+    elif isinstance(value, (list, dict)) and len(value) > COLLECTION_MOST:
+        errors.append(FieldError(path, f"more than {COLLECTION_MOST} items"))
+    else:
+        return False
+    return True
+
+
+def _kinds(hint: Any) -> list[Any]:
+    bare = annotated_base(hint)
+    if get_origin(bare) in (Union, UnionType):
+        return [annotated_base(option) for option in get_args(bare) if option is not NoneType]
+    return [] if get_origin(bare) is Literal else [bare]
+
+
+def _convert(hint: Any, value: Any, path: str, errors: list[FieldError]) -> None:
+    try:
+        msgspec.convert(value, hint, dec_hook=_load_foreign)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        found = field_error(error)
+        errors.append(FieldError(path + found.path, found.message))
+
+
+def _load_foreign(kind: Any, data: Any) -> Any:
+    load = getattr(kind, "model_validate", None)
+    if load is None:
+        raise NotImplementedError(f"{kind!r} is not a type that messages can carry")
+    return load(data)
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _json_kind(value: Any) -> str:
+    kinds = {list: "array", str: "string", bool: "boolean", NoneType: "null"}
+    return kinds.get(type(value), "number")

@@ -1,0 +1,216 @@
+"""The topology file: which parts an application runs on. Without one, everything is embedded.
+
+TOML, no import strings, secrets only by reference. Whatever is wrong with it is said in one line,
+`file:line: code: message: fix`, before anything is opened.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from headwater.errors import ConfigurationError
+
+__all__ = ["Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "load_topology"]
+
+FILE_BYTES_MOST = 1024 * 1024
+_REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)")
+_AT_LINE = re.compile(r"at line (\d+)")
+_CHANCE = Meta(ge=0, le=1)
+
+
+class TopologyError(ConfigurationError):
+    """Something in the topology file is wrong. `code` says what kind of wrong, stably."""
+
+    code: str  # type: ignore[misc]
+
+    def __init__(self, code: str, message: str, *, where: str) -> None:
+        self.code = code
+        super().__init__(message, where=where)
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; its fields are its keys."""
+
+
+class Data(_Section, frozen=True, kw_only=True):
+    """Where modules keep their data. `folder` is relative to the project."""
+
+    engines: ClassVar[tuple[str, ...]] = ("sqlite",)
+    engine: str = "sqlite"
+    durability: Literal["disk", "process"] = "disk"
+    folder: str | None = None
+
+
+class Http(_Section, frozen=True, kw_only=True):
+    """Where requests come in. body_limit: bytes."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    body_limit: Annotated[int, Meta(ge=1)] = 1024 * 1024
+
+
+class AuthKey(_Section, frozen=True, kw_only=True):
+    """A key that tokens are verified with; `key` is a reference, "env:NAME" or "file:path"."""
+
+    id: str
+    key: str
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+
+
+class Auth(_Section, frozen=True, kw_only=True):
+    """Who is believed. Without keys, a development key is used, on loopback only."""
+
+    keys: tuple[AuthKey, ...] = ()
+    issuer: str | None = None
+    audience: str | None = None
+
+
+class Events(_Section, frozen=True, kw_only=True):
+    """Faults on purpose, for development. duplicate: chance from 0 to 1. delay: longest, in seconds."""
+
+    duplicate: Annotated[float, _CHANCE] = 0.0
+    delay: Annotated[float, Meta(ge=0, le=60)] = 0.0
+
+
+class Process(_Section, frozen=True, kw_only=True):
+    """encode: calls between modules of one process encode and decode like remote ones."""
+
+    encode: bool = False
+
+
+class Topology(_Section, frozen=True, kw_only=True):
+    """The whole file. `Topology()` is: everything embedded, in one process."""
+
+    data: Data = Data()
+    http: Http = Http()
+    auth: Auth = Auth()
+    events: Events = Events()
+    process: Process = Process()
+
+
+def load_topology(path: Path) -> Topology:
+    """Read and check a topology file. Raises TopologyError with `file:line` and a stable code."""
+    text = _read(path)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _AT_LINE.search(str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        twice = "overwrite" in str(error) or "twice" in str(error)
+        raise TopologyError(
+            "duplicate-key" if twice else "syntax",
+            f"{error}: {'remove one of them' if twice else 'write valid TOML'}", where=f"{path}:{line}",
+        ) from None
+    for name, table in tables.items():
+        _check_table(path, text, name, table)
+    return msgspec.convert(tables, Topology)
+
+
+def _read(path: Path) -> str:
+    start = f"{path}:1"
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MOST + 1)
+    except OSError as error:
+        raise TopologyError("unreadable", f"{error.strerror}: name a file that exists", where=start) from None
+    if len(raw) > FILE_BYTES_MOST:
+        raise TopologyError("too-large", f"longer than {FILE_BYTES_MOST} bytes: shorten it", where=start)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TopologyError("encoding", "not UTF-8: save it as UTF-8", where=f"{path}:{line}") from None
+    if not text.strip():
+        raise TopologyError("empty", "the file says nothing: leave it out to run embedded", where=start)
+    return text
+
+
+def _check_table(path: Path, text: str, name: str, table: Any) -> None:
+    sections = {f.name: f.type for f in msgspec.structs.fields(Topology)}
+    where = f"{path}:{_line(text, name)}"
+    if name not in sections:
+        raise TopologyError("unknown-key", f"there is no [{name}]: {_suggest(name, sections)}", where=where)
+    if not isinstance(table, dict):
+        raise TopologyError("wrong-type", f"{name} is a table: write [{name}]", where=where)
+    _check_keys(path, text, (name,), table, sections[name])
+
+
+def _check_keys(path: Path, text: str, at: tuple[str, ...], table: dict[str, Any], kind: Any) -> None:
+    fields = {f.name: f for f in msgspec.structs.fields(kind)}
+    section = ".".join(at)
+    for key, value in table.items():
+        where = f"{path}:{_line(text, *at, key)}"
+        if key not in fields:
+            raise TopologyError("unknown-key", f"{section} has no key {key!r}: {_suggest(key, fields)}", where=where)
+        if at == ("auth",) and key == "keys" and isinstance(value, list):
+            for number, item in enumerate(value):
+                _check_auth_key(path, text, item, number)
+            continue
+        _check_value(where, f"{section}.{key}", value, fields[key].type)
+        if (section, key) == ("data", "engine") and value not in Data.engines:
+            raise TopologyError(
+                "unsupported-engine", f"engine {value!r}: this version runs: {', '.join(Data.engines)}", where=where
+            )
+    missing = [f.name for f in fields.values() if f.required and f.name not in table]
+    if missing:
+        raise TopologyError(
+            "missing-key", f"{section} has no {missing[0]!r}: add it", where=f"{path}:{_line(text, *at)}"
+        )
+
+
+def _check_auth_key(path: Path, text: str, item: Any, number: int) -> None:
+    if not isinstance(item, dict):
+        raise TopologyError(
+            "wrong-type", 'auth.keys lists tables: write {id = "...", key = "env:NAME"}',
+            where=f"{path}:{_line(text, 'auth', 'keys')}",
+        )
+    line = _line(text, "auth", "keys", "key", number=number)
+    reference = item.get("key")
+    if isinstance(reference, str) and not _REFERENCE.fullmatch(reference):
+        raise TopologyError(
+            "plain-secret", 'auth.keys.key is not a reference, and a secret never stands in the file: '
+            'write "env:NAME" or "file:path"', where=f"{path}:{line}",
+        )
+    _check_keys(path, text, ("auth", "keys"), item, AuthKey)
+
+
+def _check_value(where: str, name: str, value: Any, kind: Any) -> None:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise TopologyError("wrong-type", f"{name}: {error}: change the value", where=where) from None
+
+
+def _suggest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
+
+
+def _line(text: str, *names: str, number: int = 0) -> int:
+    """The line where a key stands; the nearest table above it when it cannot be found."""
+    lines, found, seen = text.splitlines(), 1, 0
+    table = ""
+    for at, line in enumerate(lines, 1):
+        header = re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line)
+        if header:
+            table = header[1].replace('"', "")
+        elif names[0] != table.split(".")[0] and not (table == "" and _names_key(line, names[0])):
+            continue
+        if table.split(".")[0] == names[0] and header and found == 1:
+            found = at
+        if _names_key(line, names[-1]) and (header is None or len(names) == 1):
+            if seen == number:
+                return at
+            seen += 1
+    return found
+
+
+def _names_key(line: str, key: str) -> bool:
+    return re.search(rf"(?:^|[\s{{,.\"])\"?{re.escape(key)}\"?\s*(?:=|\.)", line) is not None

@@ -1,0 +1,9 @@
+"""What holds an instance together, for the command line: the folder it owns, the clock and its ids.
+
+Only this room names adapters, so the rooms above take these from here.
+"""
+
+from headwater.adapters.sqlite import DataFolder
+from headwater.adapters.system import SystemClock, SystemIds
+
+__all__ = ["DataFolder", "SystemClock", "SystemIds"]

@@ -1,0 +1,83 @@
+"""Secrets by reference: a topology file says where a secret lies, never what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from headwater.errors import ConfigurationError
+
+__all__ = ["Secret", "development_key", "resolve"]
+
+SECRET_BYTES_MOST = 64 * 1024
+
+
+class Secret:
+    """A value that is shown only when asked for: `reveal()`. Text and repr are masked."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """Return the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def resolve(reference: str, *, environment: Mapping[str, str], folder: Path) -> Secret:
+    """Return what "env:NAME" or "file:path" (relative to `folder`) refers to.
+
+    Raises ConfigurationError when it is not there; the message names the reference, never a value.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env" and name:
+        value = environment.get(name, "")
+        if not value:
+            raise ConfigurationError(f"the environment variable {name} is not set; set it, or refer to a file")
+        return Secret(value.encode())
+    if kind == "file" and name:
+        path = folder / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"the secret in {path} cannot be read: {error.strerror}") from None
+        if not data.strip() or len(data) > SECRET_BYTES_MOST:
+            raise ConfigurationError(f"the secret in {path} is empty or longer than {SECRET_BYTES_MOST} bytes")
+        return Secret(data.strip())
+    raise ConfigurationError('a secret is given by reference: "env:NAME" or "file:path"')
+
+
+def development_key(data: Path) -> Secret:
+    """Return the key in `<data>/dev.key`, made on first use and readable by its owner only.
+
+    Two processes that start at once agree on one key. Raises ConfigurationError.
+    """
+    path = data / "dev.key"
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = data / f"dev.key.{os.getpid()}"
+        if not path.exists():
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_hex(32).encode())
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, path)
+            fresh.unlink()
+        return Secret(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"the development key {path} cannot be used: {error.strerror}") from None
