@@ -324,6 +324,38 @@ async def test_an_event_that_kills_the_process_is_given_up_in_the_end(tmp_path: 
         assert dead.attempts == 2
 
 
+async def test_a_delivery_on_its_own_may_speak(tmp_path: Path) -> None:
+    """What a handler that waits for others emits and sends is written once.
+
+    It was written twice at first: with the effect and again with the commit, which the store refused.
+    """
+
+    @contract("store.echoed", v=1)
+    class Echoed(Event):
+        n: int
+
+    module = store(tmp_path)
+    module.uses = ("store",)
+
+    @module.handle(Note)
+    async def note(cmd: Note, tx: Tx) -> None:
+        await tx.execute("insert into seen (key, n) values (:key, 0)", key=cmd.text)
+
+    @module.on(Ground)
+    async def keep(event: Ground, ctx: Ctx, tx: Tx) -> None:
+        await tx.emit(Echoed(n=event.n))
+        await tx.send(Note(text=f"sent {event.n}"))
+
+    @module.on(Echoed)
+    async def heard(event: Echoed, tx: Tx) -> None:
+        await tx.execute("insert into seen (key, n) values ('heard', :n)", n=event.n)
+
+    async with running(tmp_path, mill(tmp_path), module) as node:
+        await call(node, Grind(key="a", n=1))
+        await node.settled()
+        assert sorted(await seen(node)) == [("heard", 1), ("sent 1", 0)]
+
+
 async def test_lost_source_data_is_noticed_at_start(tmp_path: Path) -> None:
     """A subscriber that has consumed more than its source still has refuses to go on."""
 

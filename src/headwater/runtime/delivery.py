@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headwater.errors import (
+    CommitUnknown,
     DeadlineExpired,
     DecodeError,
     Draining,
@@ -375,9 +376,9 @@ class Pump(Wakeful):
                 await self._settle(source, record, parked=parked)
                 return None
             await self._clear(unit, source, record, parked=parked)
-            await tx.write_out()
             self._points.hit("subscription.before_commit")
-        except (Fenced, *TRANSIENT):
+            await tx.commit()
+        except (Fenced, CommitUnknown, *TRANSIENT):
             await tx.abort()
             raise
         except Exception as error:
@@ -386,7 +387,6 @@ class Pump(Wakeful):
         except BaseException:
             await tx.abort()
             raise
-        await tx.commit()
         self._points.hit("subscription.after_commit")
         return None
 
