@@ -15,15 +15,15 @@ __all__ = ["Deadlock", "Finished", "Refused", "SimulationLoop", "TooLong", "run"
 T = TypeVar("T")
 
 
-class Deadlock(Exception):
+class Deadlock(Exception):  # noqa: N818 - says what happened
     """Nothing is ready and no timer is set: the scenario would wait for ever."""
 
 
-class TooLong(Exception):
+class TooLong(Exception):  # noqa: N818 - says what happened
     """The scenario went past its limit of virtual seconds or of steps."""
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - says what happened
     """The scenario asked for a thread, a socket or a name look-up."""
 
 
@@ -36,6 +36,13 @@ class Finished(Generic[T]):
     steps: int
 
 
+def _raise_refused(*_args: Any, **_options: Any) -> NoReturn:
+    raise Refused("a simulation has no threads, sockets or name look-ups; pass simulated parts instead")
+
+
+_refuse: Any = _raise_refused
+
+
 class SimulationLoop(asyncio.BaseEventLoop):
     """Runs one ready callback a step, chosen by the seed; time moves only when nothing is ready."""
 
@@ -46,7 +53,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self._limit = seconds
         self._most = steps
-        self._chance = random.Random(seed)
+        self._chance = random.Random(seed)  # noqa: S311 - must be replayable
         self._digest = hashlib.blake2b(digest_size=16)
 
     @property
@@ -102,9 +109,6 @@ class SimulationLoop(asyncio.BaseEventLoop):
         if self.steps > self._most:
             raise TooLong(f"seed {self.seed}: past {self._most} steps")
         self._digest.update(f"{index}/{among}@{self._virtual!r};".encode())
-
-    def _refuse(self, *_args: Any, **_options: Any) -> NoReturn:
-        raise Refused("a simulation has no threads, sockets or name look-ups; pass simulated parts instead")
 
     run_in_executor = getaddrinfo = getnameinfo = _refuse
     create_connection = create_server = create_datagram_endpoint = _refuse

@@ -17,7 +17,7 @@ from headwater.model.module import Module
 from headwater.ports import Bell, Clock, CrashPoints, Executor, Store
 from headwater.runtime.meter import Meter
 from headwater.runtime.node import Node
-from headwater.runtime.parts import DeliveryFaults, Parts
+from headwater.runtime.parts import DeliveryFaults, Parts, Statements
 from headwater.runtime.tables import SCHEMA
 
 __all__ = ["assemble", "embedded_parts", "open_stores"]
@@ -74,7 +74,7 @@ def embedded_parts(
         store=make, scratch=_scratch(make, data), clock=clock, random=SystemRandom(), ids=ids, executor=executor,
         bell=bell or SocketBell(data / "run", f"worker-{slot}"), telemetry=Meter(), points=points,
         owner=f"{instance or ids.new()}:{slot}:{ids.new()}", encode=encode, faults=faults, replace=replace,
-        fakes=fakes, statements=_statements,
+        fakes=fakes, statements=_statements(),
     )
 
 
@@ -136,7 +136,15 @@ def _table_owners(app: App) -> dict[str, str]:
     }
 
 
-def _statements(statement: object) -> tuple[str, Mapping[str, object]]:
-    from headwater.adapters.sqlalchemy_core import compile  # noqa: A004, PLC0415 - only for who has the extra
+def _statements() -> Statements:
+    """Return what turns a query builder's statements into SQL; its library is loaded with the first one."""
+    compilers: list[Statements] = []
 
-    return compile(statement)
+    def compile_with(statement: object) -> tuple[str, Mapping[str, object]]:
+        if not compilers:
+            from headwater.adapters.sqlalchemy_core import Compiler
+
+            compilers.append(Compiler().compile)
+        return compilers[0](statement)
+
+    return compile_with
