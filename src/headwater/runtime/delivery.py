@@ -52,11 +52,12 @@ TRANSIENT = (StoreFull, StoreUnavailable, Overloaded, Draining, DeadlineExpired)
 
 log = logging.getLogger("headwater.delivery")
 
-_HEADS = """select id, source, position, key, attempts, record from hw_retry as r
-where subscription = :s and due <= :now and (key = '' or not exists (
+_HEAD = """subscription = :s and (key = '' or not exists (
     select 1 from hw_retry as e where e.subscription = r.subscription and e.source = r.source
-    and e.key = r.key and e.position < r.position))
-order by position limit 64"""
+    and e.key = r.key and e.position < r.position))"""
+_HEADS = f"""select source, attempts, record from hw_retry as r
+where {_HEAD} and due <= :now order by position limit 64"""  # noqa: S608 - our own words
+_NEXT_DUE = f"select min(due) from hw_retry as r where {_HEAD}"  # noqa: S608
 _PARK = """insert into hw_retry (subscription, id, source, position, key, attempts, due, error, record)
 values (:s, :id, :source, :position, :key, :attempts, :due, :error, :record) on conflict do nothing"""
 _BURY = """insert into hw_dead (id, subscription, source, position, key, attempts, error, record, died_at)
@@ -166,9 +167,7 @@ class Pump(Wakeful):
         """Return when the next parked delivery is due, in wall seconds."""
         snapshot = self._bound.store.read()
         try:
-            rows = await snapshot.fetch(
-                "select min(due) from hw_retry where subscription = :s", {"s": self.subscription.name}
-            )
+            rows = await snapshot.fetch(_NEXT_DUE, {"s": self.subscription.name})
         finally:
             snapshot.close()
         due: float | None = rows[0][0]
@@ -418,7 +417,7 @@ class Pump(Wakeful):
         if not rows:
             return False
         await self._hold()
-        for _id, source, _position, _key, attempts, data in rows:
+        for source, attempts, data in rows:
             if self.stopping:
                 break
             await self._retry(Parked(source, attempts, from_json(Record, data)))
