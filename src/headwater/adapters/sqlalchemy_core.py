@@ -38,20 +38,20 @@ class Compiler:
             raise QueryError(
                 f"SQL is text with :named parameters, or a SQLAlchemy Core statement, not {type(statement).__name__}"
             )
-        key = statement._generate_cache_key()
+        key: Any = statement._generate_cache_key()
         compiled = None if key is None else self._compiled.get(key.key)
         if compiled is None:
-            compiled = statement.compile(dialect=self._dialect)
+            made: Any = statement
+            compiled = self._dialect.statement_compiler(self._dialect, made, cache_key=key)
             if key is not None:
                 if len(self._compiled) >= SHAPES_MOST:
                     self._compiled.clear()
                 self._compiled[key.key] = compiled
         extracted = None if key is None else key.bindparams
-        values = compiled.construct_params(extracted_parameters=extracted, _check=False, escape_names=False)
+        values = dict(compiled.construct_params(extracted_parameters=extracted, _check=False))
+        left_open = {compiled.bind_names[bind] for bind in compiled.binds.values() if bind.required}
         sql = str(compiled)
         if compiled.post_compile_params:  # IN (...): as many parameters as there are values today
             expanded = compiled._process_parameters_for_postcompile(values)
-            sql, values = expanded.statement, {**values, **expanded.additional_parameters}
-            values = {name: value for name, value in values.items() if name not in expanded.parameter_expansion}
-        open_names = {p.key for p in compiled.binds.values() if p.required}
-        return sql, {name: value for name, value in values.items() if name not in open_names}
+            sql, values = expanded.statement, dict(expanded.additional_parameters)
+        return sql, {name: value for name, value in values.items() if name not in left_open}
