@@ -65,7 +65,7 @@ def application(folder: Path, handled: Callable[[Happened], None]) -> App:
 def _run(main: Callable[[Path], Any]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         if importlib.util.find_spec("uvloop"):
-            import uvloop  # noqa: PLC0415 - optional
+            import uvloop
 
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return float(runner.run(main(Path(folder))))
@@ -138,7 +138,7 @@ def commit_per_event(synchronous: str, events: int = 1024) -> float:
 
 def litequeue(*, clock: Callable[[], float], events: int = 1024) -> float:
     """Return microseconds a message of litequeue: put, pop, done."""
-    import litequeue as library  # noqa: PLC0415 - optional
+    import litequeue as library
 
     with tempfile.TemporaryDirectory() as folder:
         queue = library.LiteQueue(f"{folder}/queue.db")

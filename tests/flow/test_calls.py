@@ -9,7 +9,21 @@ from typing import Annotated
 
 import pytest
 
-from headwater import Command, Ctx, Failure, Meta, Module, NotExecuted, OutcomeUnknown, Query, Tx, Use, Value, View, contract
+from headwater import (
+    Command,
+    Ctx,
+    Failure,
+    Meta,
+    Module,
+    NotExecuted,
+    OutcomeUnknown,
+    Query,
+    Tx,
+    Use,
+    Value,
+    View,
+    contract,
+)
 from headwater.errors import (
     ConfigurationError,
     DeadlineExceeded,

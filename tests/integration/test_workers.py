@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-STAND_IN = '''
+STAND_IN = """
 import asyncio, os, sys, types
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
 edge = types.ModuleType("headwater.edge.server")
 edge.Server = Server
 sys.modules["headwater.edge.server"] = edge
-'''
+"""
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ class JwtVerifier:
         issuer: str | None = None, audience: str | None = None,
     ) -> None:
         try:
-            from joserfc import jwt  # noqa: PLC0415 - an extra
-            from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey  # noqa: PLC0415
+            from joserfc import jwt
+            from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
         except ImportError:
             raise MissingExtra("verifying tokens", "auth") from None
         kinds: dict[str, Any] = {"HS256": OctKey, "RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
@@ -53,7 +53,7 @@ class JwtVerifier:
                     f"key {name!r}: algorithm {algorithm!r} is not one of {', '.join(ALGORITHMS)}"
                 )
             if algorithm == "HS256" and (len(key) < 32 or b"-----BEGIN" in key):
-                raise ConfigurationError(f"key {name!r}: a shared secret for HS256 has at least 32 bytes, and is no PEM")
+                raise ConfigurationError(f"key {name!r}: a secret for HS256 has at least 32 bytes, and is no PEM")
             try:
                 self._keys[name] = (algorithm, kinds[algorithm].import_key(key))
             except Exception:
@@ -121,7 +121,8 @@ class JwtVerifier:
         if self._issuer is not None and claims.get("iss") != self._issuer:
             raise self._refuse("the token is not believed: it comes from another issuer")
         audience = claims.get("aud")
-        if self._audience is not None and self._audience not in (audience if isinstance(audience, list) else [audience]):
+        named = audience if isinstance(audience, list) else [audience]
+        if self._audience is not None and self._audience not in named:
             raise self._refuse("the token is not believed: it is for another audience")
         return float(expires)
 

@@ -43,7 +43,7 @@ class SystemRandom:
     """Chance for jitter; not for secrets."""
 
     def __init__(self) -> None:
-        self.uniform = random.Random().uniform
+        self.uniform = random.Random().uniform  # noqa: S311 - jitter is no secret
 
 
 class SystemIds:

@@ -13,7 +13,9 @@ import msgspec
 from headwater.model.app import App
 from headwater.topology.project import Project, find_project, load_app
 
-__all__ = ["as_json", "data_option", "json_option", "print_json", "print_table", "project_of", "the_app", "topology_option"]
+__all__ = [
+    "as_json", "data_option", "json_option", "print_json", "print_table", "project_of", "the_app", "topology_option",
+]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 data_option = click.option("--data", metavar="FOLDER", help="Where the data lies.")

@@ -37,8 +37,8 @@ def routes(as_json: bool) -> None:
 @click.pass_context
 def explain(ctx: click.Context, name: str, as_json: bool) -> None:
     """Print the whole chain of a contract, such as orders.place."""
-    from headwater.topology.explain import explain as chain_of  # noqa: PLC0415
-    from headwater.topology.explain import known_names  # noqa: PLC0415
+    from headwater.topology.explain import explain as chain_of
+    from headwater.topology.explain import known_names
 
     app = the_app(project_of())
     chains = chain_of(app, name)
@@ -90,7 +90,7 @@ def _line(label: str, text: str | None) -> None:
 @click.pass_context
 def check(ctx: click.Context, as_json: bool, topology: str | None) -> None:
     """Check boundaries, contracts and configuration. Exit 0 clean, 1 findings, 2 cannot run."""
-    from headwater.topology.check import check_app  # noqa: PLC0415
+    from headwater.topology.check import check_app
 
     project = project_of(topology=topology)
     project.read_topology()

@@ -91,7 +91,7 @@ def run_loop(main: Callable[[], Any]) -> Any:
     """Run a coroutine function on uvloop where it is installed, else on asyncio's own loop."""
     factory: Any = None
     with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - an extra
+        import uvloop
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -105,7 +105,7 @@ async def serve(
 
     The caller holds the data folder's lock. Raises ConfigurationError and its kin.
     """
-    from headwater.cli.edge import open_edge  # noqa: PLC0415 - after the loop has been chosen
+    from headwater.cli.edge import open_edge
 
     require_boundaries(app)
     events = topology.events

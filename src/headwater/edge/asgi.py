@@ -28,7 +28,8 @@ class Asgi:
     """
 
     def __init__(
-        self, start: Callable[[], Awaitable[Router]], stop: Callable[[], Awaitable[None]], *, body_bytes: int = 1024 * 1024
+        self, start: Callable[[], Awaitable[Router]], stop: Callable[[], Awaitable[None]], *,
+        body_bytes: int = 1024 * 1024,
     ) -> None:
         self._start = start
         self._stop = stop

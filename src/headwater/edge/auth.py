@@ -27,7 +27,7 @@ class Verifier(Protocol):
 class NoVerifier:
     """Believes nobody: for applications whose routes are all public."""
 
-    def verify(self, _token: str) -> Identity:
+    def verify(self, token: str) -> Identity:
         """Refuse."""
         raise Unauthenticated("this application accepts no tokens")
 

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 from headwater.edge.problems import Rejected
 
-__all__ = ["HEADERS_MOST", "HEADER_BYTES_MOST", "HEAD_BYTES_MOST", "METHODS", "TARGET_BYTES_MOST", "check_head", "check_raw"]
+__all__ = [
+    "HEADERS_MOST", "HEADER_BYTES_MOST", "HEAD_BYTES_MOST", "METHODS", "TARGET_BYTES_MOST", "check_head", "check_raw",
+]
 
 TARGET_BYTES_MOST = 8 * 1024
 HEADER_BYTES_MOST = 8 * 1024

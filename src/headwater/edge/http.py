@@ -17,7 +17,8 @@ class Request:
     __slots__ = ("_index", "body", "headers", "method", "params", "path", "peer", "query")
 
     def __init__(
-        self, method: str, path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes, peer: str = ""
+        self, method: str, path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes,
+        peer: str = "",
     ) -> None:
         self.method = method
         self.path = path

@@ -24,7 +24,7 @@ class Param:
         self.name = name
         bare = annotated_base(hint)
         self.many = get_origin(bare) in (tuple, list, frozenset, set)
-        inner = [a for a in get_args(bare) if a is not ...][0] if self.many else bare
+        inner = next(a for a in get_args(bare) if a is not ...) if self.many else bare
         read = _reader(inner)
         if read is None:
             raise TypeError(f"a {inner} cannot be written in a path or a query string")

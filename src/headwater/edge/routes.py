@@ -145,7 +145,9 @@ class Router:
                 place.any = place.any or _Place()
                 place = place.any
             elif "{" in segment or "}" in segment or segment in (".", ".."):
-                raise ConfigurationError(f"{told}: {segment!r}: a parameter is a whole segment, {{name}}", where=route.where)
+                raise ConfigurationError(
+                    f"{told}: {segment!r}: a parameter is a whole segment, {{name}}", where=route.where
+                )
             else:
                 place = place.static.setdefault(segment, _Place())
         if route.method in place.methods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -104,7 +105,7 @@ def contract(
 
 def contract_of(message: type[Message]) -> Contract:
     """Return the contract of a message class. Raises ContractError when it was not declared."""
-    found = message.__dict__.get("__contract__") if isinstance(message, type) else None
+    found = getattr(message, "__dict__", {}).get("__contract__")
     if isinstance(found, Contract):
         return found
     name = getattr(message, "__name__", repr(message))
@@ -112,13 +113,10 @@ def contract_of(message: type[Message]) -> Contract:
 
 
 def _kind(cls: type[Message]) -> Kind:
-    if isinstance(cls, type):
-        if issubclass(cls, Command):
-            return "command"
-        if issubclass(cls, Query):
-            return "query"
-        if issubclass(cls, Event):
-            return "event"
+    kinds: tuple[tuple[type[Message], Kind], ...] = ((Command, "command"), (Query, "query"), (Event, "event"))
+    for base, kind in kinds:
+        if inspect.isclass(cls) and issubclass(cls, base):
+            return kind
     raise ContractError(
         f"{getattr(cls, '__name__', cls)}: @contract goes on a Command, Query or Event; "
         "a Value or Failure needs none"

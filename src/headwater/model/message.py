@@ -17,14 +17,14 @@ from headwater.errors import ContractError
 
 __all__ = ["Command", "Event", "Failure", "Message", "Meta", "Query", "Value"]
 
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class MessageType(StructMeta):
     """Makes every subclass frozen and keyword-only, so that authors need not repeat it."""
 
-    def __new__(  # noqa: D102
+    def __new__(
         mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any
     ) -> Any:
         for option, needed in (("frozen", True), ("kw_only", True)):
@@ -48,20 +48,20 @@ class Message(Value):
     __contract__: ClassVar[Any]
 
 
-class Command(Message, Generic[R]):
+class Command(Message, Generic[R_co]):
     """Asks a module to do something; answers with an `R`. Sent with `ctx.call` or `tx.send`."""
 
     @classmethod
-    def __signature_of__(cls) -> tuple[Self, R]:
+    def __signature_of__(cls) -> tuple[Self, R_co]:
         """Never called: lets a checker read (message, result) off the class."""
         raise NotImplementedError
 
 
-class Query(Message, Generic[R]):
+class Query(Message, Generic[R_co]):
     """Asks a module for an `R` and changes nothing. Sent with `ctx.ask`."""
 
     @classmethod
-    def __signature_of__(cls) -> tuple[Self, R]:
+    def __signature_of__(cls) -> tuple[Self, R_co]:
         """Never called: lets a checker read (message, result) off the class."""
         raise NotImplementedError
 
@@ -71,7 +71,7 @@ class Event(Message):
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-class Failure(Exception):  # noqa: N818 - a refusal is not an error
+class Failure(Exception):
     """A declared refusal: it crosses the wire as itself and rolls the handler's transaction back.
 
         class OutOfStock(Failure, status=409):

@@ -216,9 +216,12 @@ def _walk_struct(
 ) -> None:
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     before = len(errors)
-    for name in value:
-        if name not in fields:
-            errors.append(FieldError(f"{path}/{_escape(name)}", f"there is no such field; known: {', '.join(fields)}"))
+    known = ", ".join(fields)
+    errors += [
+        FieldError(f"{path}/{_escape(name)}", f"there is no such field; known: {known}")
+        for name in value
+        if name not in fields
+    ]
     for name, field in fields.items():
         if name in value:
             _walk(field.type, value[name], f"{path}/{name}", errors, depth)

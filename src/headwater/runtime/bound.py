@@ -122,16 +122,15 @@ class Endpoint:
 
     @types.coroutine
     def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
-        """Call from another handler, with a budget that only shrinks: answer, or raise one of the three
-        other outcomes.
+        """Call from another handler, with a budget that only shrinks.
 
+        Returns the answer, or raises one of the three other outcomes.
         A generator, so that the handler can be stepped by hand and a timer set only when it waits
         (see `deadline`).
         """
         now = self._monotonic()
         deadline = now + (self.within if within is None or within > self.within else within)
-        if parent.deadline < deadline:
-            deadline = parent.deadline
+        deadline = min(deadline, parent.deadline)
         ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
         outcome: Outcome = "value"
         copy = self._copy

@@ -129,7 +129,8 @@ class Pump(Wakeful):
             for source, log in self._logs.items():
                 head = await log.head()
                 await unit.execute(
-                    "insert into hw_cursor (subscription, source, position) values (:s, :source, :p) on conflict do nothing",
+                    """insert into hw_cursor (subscription, source, position) values (:s, :source, :p)
+                    on conflict do nothing""",
                     {**self._of(source), "p": head if self.subscription.start == "now" else 0},
                 )
                 position = await self._cursor(unit, source)
@@ -479,7 +480,7 @@ class Pump(Wakeful):
                     await self._park(unit, source, record, attempts=attempts, due=self._due(attempts), error=said)
                     await self._move(unit, source, record.position)
             else:
-                await self._bury(unit, source, record, attempts=attempts, error=said or "it ended the process each time")
+                await self._bury(unit, source, record, attempts=attempts, error=said or "it ended the process")
                 await self._clear(unit, source, record, parked=parked)
         except BaseException:
             await unit.rollback()
@@ -545,10 +546,10 @@ class Pump(Wakeful):
 
     async def _first_time(self, unit: Unit, record: Record) -> bool:
         """Enter the event in the inbox; False when its effect is there already."""
-        return 1 == await unit.execute(
+        return await unit.execute(
             "insert into hw_inbox (subscription, id, at) values (:s, :id, :at) on conflict do nothing",
             {**self._id(record), "at": self._clock.wall()},
-        )
+        ) == 1
 
     async def _park(
         self, unit: Unit, source: str, record: Record, *, attempts: int, due: float, error: str

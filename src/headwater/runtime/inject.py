@@ -49,7 +49,9 @@ def plan(handler: Handler, *, allowed: tuple[Any, ...]) -> Plan:
     slots: list[Any] = []
     for parameter in parameters[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise InjectionError(f"{told}: *{parameter.name} cannot be injected; name each parameter", where=handler.where)
+            raise InjectionError(
+                f"{told}: *{parameter.name} cannot be injected; name each parameter", where=handler.where
+            )
         slot = _slot(hints.get(parameter.name))
         if slot is None:
             raise InjectionError(

@@ -92,8 +92,10 @@ class Node:
         self.ready = True
 
     async def stop(self, *, within: float = 10.0) -> None:
-        """Drain: refuse new calls, let running ones finish (at most `within` seconds), stop delivering,
-        close the stores. Work that was still running is cancelled and rolls back."""
+        """Drain: refuse new calls, let running ones finish, stop delivering, close the stores.
+
+        Work that still runs after `within` seconds is left to be cancelled, and rolls back.
+        """
         self.ready = False
         try:
             async with asyncio.timeout(within):

@@ -159,7 +159,8 @@ async def _state(
         (select count(*) from hw_retry where subscription = :s and source = :source),
         (select count(*) from hw_dead where subscription = :s and source = :source),
         (select owner from hw_lease where name = :s),
-        (select error from hw_retry where subscription = :s and source = :source and error <> '' order by due limit 1)""",
+        (select error from hw_retry where subscription = :s and source = :source and error <> ''
+            order by due limit 1)""",
         {"s": name, "source": source},
     )
     position, retrying, dead, owner, error = found[0]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headwater.errors import (
     CallInsideTransaction,
     DeadlineExceeded,
+    DecodeError,
     HandlerError,
     InvalidMessage,
-    DecodeError,
     NoHandler,
     NotExecuted,
     TransactionClosed,

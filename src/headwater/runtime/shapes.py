@@ -18,8 +18,10 @@ _LEAVES = (
 
 
 def shareable(kind: Any) -> bool:
-    """Whether values of a type may be handed over without a copy: immutable all the way down, and
-    with nothing in it that only decoding would check."""
+    """Whether values of a type may be handed over without a copy.
+
+    They may when they are immutable all the way down and only decoding has nothing left to check.
+    """
     return _walk(msgspec.inspect.type_info(kind), immutable=True, seen=[])
 
 

@@ -43,5 +43,6 @@ SCHEMA: tuple[str, ...] = (
         record blob not null)""",
     "create index if not exists hw_send_due on hw_send (due)",
     # read models that somebody wants filled again
-    "create table if not exists hw_rebuild (name text not null primary key, asked_at real not null, error text not null)",
+    """create table if not exists hw_rebuild (
+        name text not null primary key, asked_at real not null, error text not null)""",
 )

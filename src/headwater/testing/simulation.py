@@ -15,15 +15,15 @@ __all__ = ["Deadlock", "Finished", "Refused", "SimulationLoop", "TooLong", "run"
 T = TypeVar("T")
 
 
-class Deadlock(Exception):  # noqa: N818 - says what happened
+class Deadlock(Exception):
     """Nothing is ready and no timer is set: the scenario would wait for ever."""
 
 
-class TooLong(Exception):  # noqa: N818 - says what happened
+class TooLong(Exception):
     """The scenario went past its limit of virtual seconds or of steps."""
 
 
-class Refused(Exception):  # noqa: N818 - says what happened
+class Refused(Exception):
     """The scenario asked for a thread, a socket or a name look-up."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -106,7 +106,7 @@ def _scratch(
     make: Callable[..., SqliteStore], data: Path
 ) -> Callable[[Module], AbstractAsyncContextManager[Store]]:
     @asynccontextmanager
-    async def scratch(module: Module) -> AsyncIterator[Store]:
+    async def scratch(module: Module) -> AsyncGenerator[Store]:
         path = data / "run" / f"{module.name}.rebuild.db"
         _remove(path)
         store = make(module, path)

@@ -164,9 +164,9 @@ def _imported(tree: ast.AST, package: str, *, is_init: bool) -> Iterator[tuple[a
 
 
 def _imports(app: App, source: Source) -> Iterator[Finding]:
-    if len(source.modules) > 1:
+    if len(source.modules) != 1:
         return
-    own = source.modules[0]
+    own = next(iter(source.modules))
     said: set[int] = set()
     for node, name in _imported(source.tree, source.package, is_init=source.path.name == "__init__.py"):
         other = _owner(app, name)

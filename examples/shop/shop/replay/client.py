@@ -17,7 +17,7 @@ TRY_SECONDS = 15.0
 PAUSE_SECONDS_MOST = 1.0
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
+class Refused(Exception):
     """The shop answered, and the answer is no."""
 
     def __init__(self, what: str, status: int, body: bytes) -> None:
@@ -25,7 +25,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
         super().__init__(f"{what}: {status} {body.decode(errors='replace')[:500]}")
 
 
-class GaveUp(Exception):  # noqa: N818
+class GaveUp(Exception):
     """There was no answer for as long as patience lasted."""
 
 

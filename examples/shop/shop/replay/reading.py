@@ -89,8 +89,8 @@ class Plan:
     """Everything to be sent, in file order, and why some lines are not."""
 
     lines: int = 0
-    refused: Counter[str] = field(default_factory=lambda: Counter[str]())
-    steps: list[Order | Return] = field(default_factory=lambda: list[Order | Return]())
+    refused: Counter[str] = field(default_factory=Counter[str])
+    steps: list[Order | Return] = field(default_factory=list[Order | Return])
 
     def needed(self, day: str) -> dict[str, int]:
         """Return the units of each product that the orders of a day take off the shelf."""
@@ -108,7 +108,7 @@ class _Invoice:
     day: str
     at: datetime
     customer_id: str | None
-    lines: list[Line] = field(default_factory=lambda: list[Line]())
+    lines: list[Line] = field(default_factory=list[Line])
 
     @property
     def is_return(self) -> bool:

@@ -42,7 +42,7 @@ class Outcome:
     refused: dict[str, int]
     seconds: float
     retries: int
-    wrong: list[str] = field(default_factory=lambda: list[str]())
+    wrong: list[str] = field(default_factory=list[str])
 
     @property
     def exact(self) -> bool:

@@ -365,8 +365,7 @@ class SqliteUnit:
             raise
         self._live = False
         await writer.unit_done(self)
-        if self._position > writer.head:
-            writer.head = self._position
+        writer.head = max(writer.head, self._position)
         return self._position or writer.head
 
     async def rollback(self) -> None:

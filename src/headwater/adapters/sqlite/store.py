@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-
 from headwater.adapters.sqlite import _migrations, _wal
 from headwater.adapters.sqlite._connection import Connection, Location
 from headwater.adapters.sqlite._reader import MemorySnapshot, Readers, SqliteSnapshot
