@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -114,8 +113,9 @@ def contract_of(message: type[Message]) -> Contract:
 
 def _kind(cls: type[Message]) -> Kind:
     kinds: tuple[tuple[type[Message], Kind], ...] = ((Command, "command"), (Query, "query"), (Event, "event"))
+    declared: object = cls
     for base, kind in kinds:
-        if inspect.isclass(cls) and issubclass(cls, base):
+        if isinstance(declared, type) and issubclass(declared, base):
             return kind
     raise ContractError(
         f"{getattr(cls, '__name__', cls)}: @contract goes on a Command, Query or Event; "
@@ -136,7 +136,8 @@ def _check_fails(cls: type[Message], kind: Kind, fails: tuple[type[Failure], ...
         raise ContractError(f"{cls.__name__}: an event is a fact and cannot fail; remove fails=")
     names: set[str] = set()
     for failure in fails:
-        if not (isinstance(failure, type) and issubclass(failure, Failure)):
+        declared: object = failure
+        if not (isinstance(declared, type) and issubclass(declared, Failure)):
             raise ContractError(f"{cls.__name__}: fails= lists Failure classes, not {failure!r}")
         if failure.__failure_name__ in names:
             raise ContractError(
