@@ -126,7 +126,8 @@ def commit_per_event(synchronous: str, events: int = 1024) -> float:
     """Return microseconds an event of bare SQLite with a commit for each."""
     with tempfile.TemporaryDirectory() as folder:
         db = apsw.Connection(f"{folder}/log.db")
-        db.execute(f"pragma journal_mode = wal; pragma synchronous = {synchronous}")
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", synchronous)
         db.execute("create table log (position integer primary key autoincrement, thing text, payload blob)")
         started = time.perf_counter()
         for n in range(events):

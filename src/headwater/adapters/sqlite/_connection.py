@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +22,24 @@ from headwater.errors import (
 )
 from headwater.ports import Params, Row
 
-__all__ = ["INTERNAL", "MIGRATION", "USER", "Connection", "Location"]
+__all__ = ["INTERNAL", "MIGRATION", "USER", "Connection", "Location", "bare", "ends_transaction"]
 
 SAFE_VERSION: Final = 3_051_003
 """Older builds can corrupt a WAL database that several connections use (the WAL-reset bug)."""
 CHECKSUM_VFS: Final = "cksmvfs"
 
 INTERNAL, USER, MIGRATION = range(3)
+PREPARE: Final = (0, apsw.SQLITE_PREPARE_PERSISTENT, apsw.SQLITE_PREPARE_PERSISTENT)
+"""Flags by mode. The authorizer is asked only when a statement is prepared, and the statement cache keeps
+statements of different flags apart: so a module never gets one that was prepared for the framework."""
 
 _FRAMEWORK = re.compile(r"\bhw_\w+", re.IGNORECASE)
+_NO_SQL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_ENDS = re.compile(
+    r"\b(?:insert|update)\s+or\s+(?:rollback|fail)\b|\bon\s+conflict\s+(?:rollback|fail)\b"
+    r"|\braise\s*\(\s*(?:rollback|fail)\b",
+    re.IGNORECASE,
+)
 _NO_TABLE = re.compile(r"no such table: (?:main\.)?(\w+)")
 _SCHEMA_OPS = frozenset(
     getattr(apsw, f"SQLITE_{verb}_{thing}")
@@ -39,6 +49,12 @@ _SCHEMA_OPS = frozenset(
     )
 ) | {apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_REINDEX, apsw.SQLITE_ANALYZE}
 _TABLE_OPS = frozenset({apsw.SQLITE_READ, apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE})
+_WRITE_OPS = frozenset({apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE})
+_LOOKING = frozenset({
+    "defer_foreign_keys", "foreign_key_check", "foreign_key_list", "index_info", "index_list", "integrity_check",
+    "quick_check", "table_info", "table_xinfo",
+})
+"""Pragmas that change nothing beyond their transaction. ALTER TABLE uses some of them itself."""
 _TURN_OPS = frozenset({apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT})
 
 
@@ -86,7 +102,7 @@ class Connection:
         self.mode = INTERNAL
         self._table_owner = table_owner
         self._reason = ""
-        self._known: dict[tuple[str, int], Statement] = {}
+        self._known: tuple[dict[str, Statement], ...] = ({}, {}, {})
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
         try:
             self.db = apsw.Connection(
@@ -109,12 +125,12 @@ class Connection:
 
     def execute(self, sql: str, params: Params, mode: int) -> int:
         """Run one statement; return the rows it changed."""
-        statement = self._known.get((sql, mode)) or self._learn(sql, mode)
+        statement = self._known[mode].get(sql) or self._learn(sql, mode)
         if statement.names != params.keys():
             raise _parameters(statement, params, sql)
         self.mode = mode
         try:
-            for _ in self._cursor.execute(sql, params):
+            for _ in self._cursor.execute(sql, params, prepare_flags=PREPARE[mode]):
                 pass
         except (apsw.Error, TypeError) as error:
             raise self.translate(error, sql) from error
@@ -122,28 +138,25 @@ class Connection:
 
     def fetch(self, sql: str, params: Params, mode: int, most: int) -> list[Row]:
         """Return the rows, at most `most`. Raises apsw.InterruptError when the progress handler says so."""
-        statement = self._known.get((sql, mode)) or self._learn(sql, mode)
+        statement = self._known[mode].get(sql) or self._learn(sql, mode)
         if statement.names != params.keys():
             raise _parameters(statement, params, sql)
         self.mode = mode
         try:
-            rows: list[Row] = []
-            cursor = self._cursor.execute(sql, params)
-            for row in cursor:
-                rows.append(row)
-                if len(rows) > most:
-                    cursor.close()
-                    self._cursor = self.db.cursor()
-                    raise QueryError(f"more than {most} row{'s' * (most != 1)}, which is the most here: {short(sql)}")
+            rows: list[Row] = list(islice(self._cursor.execute(sql, params, prepare_flags=PREPARE[mode]), most + 1))
         except apsw.InterruptError:
             raise
         except (apsw.Error, TypeError) as error:
             raise self.translate(error, sql) from error
+        if len(rows) > most:
+            self._cursor.close(True)
+            self._cursor = self.db.cursor()
+            raise QueryError(f"more than {most} row{'s' * (most != 1)}, which is the most here: {short(sql)}")
         return rows
 
     def statement(self, sql: str, mode: int) -> Statement:
         """Return what is known of a statement, preparing it the first time."""
-        return self._known.get((sql, mode)) or self._learn(sql, mode)
+        return self._known[mode].get(sql) or self._learn(sql, mode)
 
     def close(self) -> None:
         """Close; harmless when closed."""
@@ -152,8 +165,8 @@ class Connection:
     # --- learning -----------------------------------------------------------------------------
 
     def _learn(self, sql: str, mode: int) -> Statement:
-        if mode == USER and (found := _FRAMEWORK.search(sql)):
-            raise ForeignTable(f"module {self.module} may not touch {found[0]}: hw_ tables are the framework's")
+        if mode != INTERNAL:
+            self._check_text(sql)
         self.mode = mode
         learnt: list[Statement] = []
 
@@ -170,7 +183,7 @@ class Connection:
         cursor = self.db.cursor()
         cursor.exec_trace = trace
         try:
-            cursor.execute(sql, _Anything())
+            cursor.execute(sql, _Anything(), prepare_flags=PREPARE[mode])
         except apsw.ExecTraceAbort:
             pass
         except (apsw.Error, TypeError) as error:
@@ -179,10 +192,18 @@ class Connection:
             cursor.close(True)
         if not learnt:
             raise QueryError(f"there is no statement in {sql!r}")
-        if len(self._known) > 4096:  # somebody builds SQL text; do not remember it for ever
-            self._known.clear()
-        self._known[sql, mode] = learnt[0]
+        known = self._known[mode]
+        if len(known) > 4096:  # somebody builds SQL text; do not remember it for ever
+            known.clear()
+        known[sql] = learnt[0]
         return learnt[0]
+
+    def _check_text(self, sql: str) -> None:
+        text = bare(sql)
+        if found := _FRAMEWORK.search(text):
+            raise ForeignTable(f"module {self.module} may not touch {found[0]}: hw_ tables are the framework's")
+        if said := ends_transaction(text):
+            raise QueryError(f"module {self.module}: {said}: {short(sql)}")
 
     def _authorize(self, op: int, one: str | None, two: str | None, schema: str | None, _by: str | None) -> int:
         mode = self.mode
@@ -193,17 +214,19 @@ class Connection:
             return self._deny("one module, one database: ATTACH and DETACH are not for modules")
         if op in _TABLE_OPS and table.startswith("hw_"):
             return self._deny(f"{one} is the framework's")
+        if op in _WRITE_OPS and table.startswith("sqlite_") and mode == USER:
+            return self._deny(f"{one} is SQLite's own")
         if op in _TURN_OPS:
             return self._deny("the transaction begins and ends with the handler; remove it")
         if op == apsw.SQLITE_FUNCTION and (two or "").lower() == "load_extension":
             return self._deny("extensions cannot be loaded")
+        if op == apsw.SQLITE_PRAGMA and not (mode == MIGRATION and table in _LOOKING):
+            return self._deny("PRAGMA is not for modules")
         if mode == MIGRATION:
             denied = op in _SCHEMA_OPS and (table.startswith("hw_") or (two or "").lower().startswith("hw_"))
             return self._deny("names that begin with hw_ are the framework's") if denied else apsw.SQLITE_OK
-        if op in _SCHEMA_OPS and not (op == apsw.SQLITE_DROP_TABLE and table.startswith("sqlite_")):
+        if op in _SCHEMA_OPS:
             return self._deny("the schema changes in migrations only")
-        if op == apsw.SQLITE_PRAGMA:
-            return self._deny("PRAGMA is not for modules")
         return apsw.SQLITE_OK
 
     def _deny(self, reason: str) -> int:
@@ -247,6 +270,17 @@ class _Anything(dict[str, None]):
         return None
 
 
+def bare(sql: str) -> str:
+    """Return SQL without its string literals and comments."""
+    return _NO_SQL.sub(lambda found: {"'": "''", '"': found[0]}.get(found[0][0], " "), sql)
+
+
+def ends_transaction(text: str) -> str | None:
+    """Return what is wrong with bare SQL that would end the transaction it shares, or leave half a statement."""
+    found = _ENDS.search(text)
+    if found is None:
+        return None
+    return f"{' '.join(found[0].split()).upper()} would undo other units' work too, or leave half a statement; use ABORT"
 
 
 def _checksums() -> str:
@@ -277,5 +311,3 @@ def short(sql: str) -> str:
     """Return SQL on one line, for an error message."""
     text = " ".join(sql.split())
     return text if len(text) <= 160 else text[:157] + "..."
-
-

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import apsw
 
-from headwater.adapters.sqlite._connection import INTERNAL, MIGRATION, Connection
+from headwater.adapters.sqlite._connection import INTERNAL, MIGRATION, Connection, bare, ends_transaction
 from headwater.errors import MigrationError
 
 __all__ = ["Migration", "apply", "read_folder"]
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_SQLITE_WRITE = re.compile(
+    r"\b(?:into|update|update\s+or\s+\w+|delete\s+from)\s+(?:main\s*\.\s*)?[\"`\[]?(sqlite_\w+)", re.IGNORECASE
+)
 
 
 class Migration:
@@ -77,11 +80,21 @@ def apply(connection: Connection, migrations: list[Migration], *, at: float) -> 
         _apply_one(connection, migration, at)
 
 
+def _check_text(module: str, migration: Migration) -> None:
+    text = bare(migration.text)
+    said = ends_transaction(text)
+    if said is None and (found := _SQLITE_WRITE.search(text)):
+        said = f"{found[1]} is SQLite's own"
+    if said is not None:
+        raise MigrationError(f"module {module}: {migration.path.name}: {said}", where=str(migration.path))
+
+
 def _apply_one(connection: Connection, migration: Migration, at: float) -> None:
+    _check_text(connection.module, migration)
     connection.run("begin immediate")
     try:
         connection.mode = MIGRATION
-        for _ in connection.db.cursor().execute(migration.text):
+        for _ in connection.db.cursor().execute(migration.text, can_cache=False):
             pass
         connection.mode = INTERNAL
         if not connection.db.in_transaction:
@@ -111,5 +124,3 @@ def _apply_one(connection: Connection, migration: Migration, at: float) -> None:
 def _undo(connection: Connection) -> None:
     if connection.db.in_transaction:
         connection.run("rollback")
-
-

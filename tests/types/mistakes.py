@@ -1,0 +1,455 @@
+"""Mistakes that a type checker must find before anything runs, one on each line that is marked.
+
+Nothing here is imported or called: both checkers read the file, and `test_types` compares what they say
+with the marks. Only contracts are known, never the code that handles them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headwater import Api, App, Command, Ctx, Event, Failure, Module, Query, Retry, Tx, Use, Value, View, contract, role
+from tests.types.contracts import (
+    CountOrders,
+    ForgetOrder,
+    Line,
+    Order,
+    OrderById,
+    OrderForgotten,
+    OrderPlaced,
+    OutOfPrint,
+    PlaceOrder,
+)
+
+shop = Module("shop", uses=["orders"])
+orders = Module("orders")
+v1 = Api("v1")
+
+
+# --- making a message ---------------------------------------------------------------------------------
+
+
+def unknown_field() -> None:
+    OrderById(order="1")  # error: there is no such field
+
+
+def missing_field() -> None:
+    Line(isbn="1")  # error: copies is missing
+
+
+def wrong_type_of_field() -> None:
+    Line(isbn=1, copies=1)  # error: isbn is text
+
+
+def positional_field() -> None:
+    OrderById("1")  # error: fields have names
+
+
+def wrong_nested_value() -> None:
+    PlaceOrder(request_id="1", lines=(Order(order_id="1", lines=(), total_cents=0),))  # error: lines are Lines
+
+
+def list_for_a_tuple() -> None:
+    PlaceOrder(request_id="1", lines=[Line(isbn="1", copies=1)])  # error: a list is not frozen
+
+
+def none_for_a_required_field() -> None:
+    OrderById(order_id=None)  # error: order_id is text
+
+
+def field_of_the_neighbour() -> None:
+    OrderForgotten(order_id="1", total_cents=1)  # error: that is a field of OrderPlaced
+
+
+def mutation_of_a_message(message: PlaceOrder) -> None:
+    message.note = "later"  # error: messages are frozen
+
+
+def mutation_of_a_value(order: Order) -> None:
+    order.total_cents += 1  # error: values are frozen
+
+
+def deletion_of_a_field(event: OrderPlaced) -> None:
+    event.lines  # error: an event of other fields  # noqa: B018
+
+
+def default_of_the_wrong_type() -> None:
+    class Parcel(Value):
+        grams: int = "heavy"  # error: grams is a number
+
+    Parcel()
+
+
+# --- failures -----------------------------------------------------------------------------------------
+
+
+def failure_with_an_unknown_field() -> None:
+    raise OutOfPrint(isbn="1", title="Emma")  # error: no such fact
+
+
+def failure_without_a_field() -> None:
+    raise OutOfPrint()  # error: isbn is missing
+
+
+def failure_with_a_wrong_field() -> None:
+    raise OutOfPrint(isbn=1)  # error: isbn is text
+
+
+def failure_with_a_sentence() -> None:
+    raise OutOfPrint("sorry")  # error: facts, not sentences
+
+
+def fact_that_a_failure_lacks() -> None:
+    try:
+        raise OutOfPrint(isbn="1")
+    except OutOfPrint as failure:
+        print(failure.title)  # error: no such fact
+
+
+def mutation_of_a_failure(failure: OutOfPrint) -> None:
+    failure.isbn = "2"  # error: failures are frozen
+
+
+def status_that_is_text() -> None:
+    class Lost(Failure, status="409"):  # error: a status is a number
+        pass
+
+    raise Lost
+
+
+# --- calling ------------------------------------------------------------------------------------------
+
+
+async def wrong_attribute_of_a_result(ctx: Ctx) -> None:
+    order = await ctx.call(PlaceOrder(request_id="1", lines=()))
+    print(order.total)  # error: it is total_cents
+
+
+async def wrong_use_of_a_result(ctx: Ctx) -> str:
+    return await ctx.ask(CountOrders())  # error: it is a number
+
+
+async def result_of_nothing(ctx: Ctx) -> int:
+    return await ctx.call(ForgetOrder(order_id="1"))  # error: it has no result
+
+
+async def optional_result_taken_for_granted(ctx: Ctx) -> int:
+    order = await ctx.ask(OrderById(order_id="1"))
+    return order.total_cents  # error: there may be no such order
+
+
+async def optional_field_taken_for_granted(ctx: Ctx) -> str:
+    order = await ctx.call(PlaceOrder(request_id="1", lines=()))
+    return order.note.upper()  # error: there may be no note
+
+
+async def call_of_a_query(ctx: Ctx) -> None:
+    await ctx.call(CountOrders())  # error: queries are asked
+
+
+async def ask_of_a_command(ctx: Ctx) -> None:
+    await ctx.ask(ForgetOrder(order_id="1"))  # error: commands are called
+
+
+async def call_of_an_event(ctx: Ctx) -> None:
+    await ctx.call(OrderForgotten(order_id="1"))  # error: events are emitted
+
+
+async def ask_of_an_event(ctx: Ctx) -> None:
+    await ctx.ask(OrderForgotten(order_id="1"))  # error: events are emitted
+
+
+async def call_of_a_class(ctx: Ctx) -> None:
+    await ctx.call(ForgetOrder)  # error: a message, not its class
+
+
+async def call_of_a_value(ctx: Ctx) -> None:
+    await ctx.call(Line(isbn="1", copies=1))  # error: a value asks for nothing
+
+
+async def forgotten_await(ctx: Ctx) -> None:
+    ctx.call(ForgetOrder(order_id="1"))  # error: nobody waits
+
+
+async def forgotten_await_of_a_result(ctx: Ctx) -> int:
+    order = ctx.call(PlaceOrder(request_id="1", lines=()))
+    return order.total_cents  # error: it is not there yet
+
+
+async def budget_as_text(ctx: Ctx) -> None:
+    await ctx.call(ForgetOrder(order_id="1"), within="1s")  # error: seconds, as a number
+
+
+async def emit_outside_a_transaction(ctx: Ctx) -> None:
+    await ctx.emit(OrderForgotten(order_id="1"))  # error: only a Tx emits
+
+
+async def sql_without_a_transaction(ctx: Ctx) -> None:
+    await ctx.execute("delete from orders")  # error: only a Tx writes
+
+
+async def identity_taken_for_granted(ctx: Ctx) -> str:
+    return ctx.identity.subject  # error: perhaps nobody has signed in
+
+
+# --- transactions and views ---------------------------------------------------------------------------
+
+
+async def call_inside_a_transaction(tx: Tx) -> None:
+    await tx.call(ForgetOrder(order_id="1"))  # error: no waiting for others in a transaction
+
+
+async def ask_inside_a_transaction(tx: Tx) -> None:
+    await tx.ask(CountOrders())  # error: no waiting for others in a transaction
+
+
+async def sleep_inside_a_transaction(tx: Tx) -> None:
+    await tx.sleep(1)  # error: no waiting in a transaction
+
+
+async def emit_of_a_command(tx: Tx) -> None:
+    await tx.emit(ForgetOrder(order_id="1"))  # error: only events are emitted
+
+
+async def emit_of_a_class(tx: Tx) -> None:
+    await tx.emit(OrderForgotten)  # error: a message, not its class
+
+
+async def forgotten_await_of_emit(tx: Tx) -> None:
+    tx.emit(OrderForgotten(order_id="1"))  # error: nothing is emitted
+
+
+async def send_of_a_query(tx: Tx) -> None:
+    await tx.send(CountOrders())  # error: only commands are sent
+
+
+async def send_of_an_event(tx: Tx) -> None:
+    await tx.send(OrderForgotten(order_id="1"))  # error: only commands are sent
+
+
+async def result_of_a_send(tx: Tx) -> int:
+    order = await tx.send(PlaceOrder(request_id="1", lines=()))  # error: a send has no result
+    return order.total_cents  # error: a send has no result
+
+
+async def delay_as_text(tx: Tx) -> None:
+    await tx.send(ForgetOrder(order_id="1"), after="5m")  # error: seconds, as a number
+
+
+async def commit_by_hand(tx: Tx) -> None:
+    await tx.commit()  # error: a transaction commits when its handler returns
+
+
+async def write_through_a_view(view: View) -> None:
+    await view.execute("delete from orders")  # error: a view only reads
+
+
+async def emit_through_a_view(view: View) -> None:
+    await view.emit(OrderForgotten(order_id="1"))  # error: a view only reads
+
+
+async def row_taken_for_granted(view: View) -> int:
+    order = await view.fetch_one(Order, "select * from orders")
+    return order.total_cents  # error: there may be no row
+
+
+async def row_of_another_kind(view: View) -> list[Line]:
+    return await view.fetch_all(Order, "select * from orders")  # error: Orders are no Lines
+
+
+async def scalar_of_another_kind(tx: Tx) -> str | None:
+    return await tx.fetch_one(int, "select count(*) from orders")  # error: a number is no text
+
+
+async def parameters_in_a_mapping(tx: Tx) -> None:
+    await tx.execute("delete from orders where id = :id", {"id": "1"})  # error: parameters have names
+
+
+# --- handlers -----------------------------------------------------------------------------------------
+
+
+@orders.handle(PlaceOrder)  # error: wrong result
+async def wrong_result(cmd: PlaceOrder, tx: Tx) -> Line: ...
+
+
+@orders.handle(PlaceOrder)  # error: wrong message
+async def wrong_message(cmd: ForgetOrder, tx: Tx) -> Order: ...
+
+
+@orders.handle(PlaceOrder)  # error: perhaps no result
+async def perhaps_no_result(cmd: PlaceOrder, tx: Tx) -> Order | None: ...
+
+
+@orders.handle(ForgetOrder)  # error: a result where there is none
+async def unwanted_result(cmd: ForgetOrder, tx: Tx) -> bool: ...
+
+
+@orders.handle(CountOrders)  # error: wrong result of a plain function
+def wrong_plain_result(query: CountOrders) -> str: ...
+
+
+@orders.handle(CountOrders)  # error: takes no message
+async def takes_nothing() -> int: ...
+
+
+@orders.handle(CountOrders)  # error: the message comes first
+async def message_second(view: View, query: CountOrders) -> int: ...
+
+
+@orders.handle(OrderPlaced)  # error: events are subscribed to
+async def handled_event(event: OrderPlaced, tx: Tx) -> None: ...
+
+
+@orders.handle(Line)  # error: a value asks for nothing
+async def handled_value(value: Line) -> None: ...
+
+
+@orders.handle("orders.place")  # error: a class, not its name
+async def handled_name(cmd: PlaceOrder, tx: Tx) -> Order: ...
+
+
+@orders.handle(CountOrders)
+async def returns_the_wrong_thing(query: CountOrders, view: View) -> int:
+    return "many"  # error: it is a number
+
+
+# --- subscriptions ------------------------------------------------------------------------------------
+
+
+@shop.on(OrderPlaced)  # error: wrong event
+async def wrong_event(event: OrderForgotten, tx: Tx) -> None: ...
+
+
+@shop.on(OrderPlaced)  # error: nobody takes a result
+async def returns_something(event: OrderPlaced, tx: Tx) -> int: ...
+
+
+@shop.on(PlaceOrder)  # error: commands are handled
+async def subscribed_command(cmd: PlaceOrder, tx: Tx) -> None: ...
+
+
+@shop.on(OrderPlaced)  # error: a subscription is async
+def not_async(event: OrderPlaced, tx: Tx) -> None: ...
+
+
+@shop.on(OrderPlaced, start="yesterday")  # error: now or beginning
+async def starts_when(event: OrderPlaced, tx: Tx) -> None: ...
+
+
+@shop.on(OrderPlaced, retry=3)  # error: a Retry
+async def retry_as_a_number(event: OrderPlaced, tx: Tx) -> None: ...
+
+
+@shop.projection("totals", tables=["total"]).on(OrderPlaced)  # error: wrong event
+async def folds_the_wrong_event(event: OrderForgotten, tx: Tx) -> None: ...
+
+
+def tables_as_text() -> None:
+    shop.projection("totals", tables="total")  # error: a list of tables
+
+
+# --- declaring ----------------------------------------------------------------------------------------
+
+
+@contract("shop.within", v=1, within=5)  # error: a duration is text
+class WithinNumber(Command[None]):
+    pass
+
+
+@contract("shop.version", v="1")  # error: a version is a number
+class VersionText(Command[None]):
+    pass
+
+
+@contract("shop.unversioned")  # error: a contract has a version
+class Unversioned(Command[None]):
+    pass
+
+
+@contract("shop.keyed", v=1, key="shelf")  # error: only events have a key
+class KeyedCommand(Command[None]):
+    shelf: str
+
+
+@contract("shop.failing", v=1, fails=(OutOfPrint,))  # error: an event is a fact
+class FailingEvent(Event):
+    isbn: str
+
+
+@contract("shop.repeatable", v=1, idempotent="isbn")  # error: only commands are idempotent by a key
+class RepeatableQuery(Query[int]):
+    isbn: str
+
+
+@contract("shop.raising", v=1, fails=(ValueError,))  # error: a ValueError is not declared
+class Raising(Command[None]):
+    pass
+
+
+@contract("shop.list", v=1, fails=[OutOfPrint])  # error: a tuple
+class ListOfFailures(Command[None]):
+    pass
+
+
+@contract("shop.value", v=1)  # error: a value needs no contract
+class ContractedValue(Value):
+    isbn: str
+
+
+def text_for_a_retry() -> None:
+    Retry("5")  # error: a number of attempts
+
+
+def number_for_a_provider() -> None:
+    Use(3)  # error: a function that makes the value
+
+
+async def provider_that_is_no_function(cmd: ForgetOrder, opened: Annotated[int, Use("open")]) -> None:  # error: same
+    print(cmd, opened)
+
+
+def uses_as_text() -> None:
+    Module("shop", uses="orders")  # error: a list of modules
+
+
+def one_module_for_many() -> None:
+    App("shop", modules=shop)  # error: a list of modules
+
+
+def module_by_name() -> None:
+    App("shop", modules=["shop"])  # error: modules, not names
+
+
+# --- routes -------------------------------------------------------------------------------------------
+
+
+def route_to_an_event() -> None:
+    v1.post("/placed", OrderPlaced)  # error: nobody calls an event
+
+
+def get_of_a_command() -> None:
+    v1.get("/orders", PlaceOrder)  # error: GET asks
+
+
+def post_of_a_query() -> None:
+    v1.post("/orders/count", CountOrders)  # error: POST calls
+
+
+def delete_of_a_query() -> None:
+    v1.delete("/orders/{order_id}", OrderById)  # error: DELETE calls
+
+
+def route_to_a_message() -> None:
+    v1.get("/orders/count", CountOrders())  # error: a class, not a message
+
+
+def status_as_text() -> None:
+    v1.post("/orders", PlaceOrder, status="201")  # error: a status is a number
+
+
+def role_as_a_number() -> None:
+    v1.get("/orders/count", CountOrders, auth=role(1))  # error: a role is text
+
+
+def auth_as_text() -> None:
+    Api("v2", auth="public")  # error: public, authenticated or role(...)
