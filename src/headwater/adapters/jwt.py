@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,14 +40,9 @@ class JwtVerifier:
         self, keys: Mapping[str, tuple[str, bytes]], *, clock: Clock, refuse: type[Denied],
         issuer: str | None = None, audience: str | None = None,
     ) -> None:
-        try:
-            from joserfc import jwt
-            from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
-        except ImportError:
-            raise MissingExtra("verifying tokens", "auth") from None
-        kinds: dict[str, Any] = {"HS256": OctKey, "RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
-        self._jwt = jwt
-        self._keys: dict[str, tuple[str, Any]] = {}
+        if importlib.util.find_spec("joserfc") is None:
+            raise MissingExtra("verifying tokens", "auth")
+        self._raw = dict(keys)
         for name, (algorithm, key) in keys.items():
             if algorithm not in ALGORITHMS:
                 raise ConfigurationError(
@@ -54,15 +50,28 @@ class JwtVerifier:
                 )
             if algorithm == "HS256" and (len(key) < 32 or b"-----BEGIN" in key):
                 raise ConfigurationError(f"key {name!r}: a secret for HS256 has at least 32 bytes, and is no PEM")
-            try:
-                self._keys[name] = (algorithm, kinds[algorithm].import_key(key))
-            except Exception:
-                raise ConfigurationError(f"key {name!r} is not a key for {algorithm}") from None
+        self._jwt: Any = None
+        self._keys: dict[str, tuple[str, Any]] = {}
+        if any(algorithm != "HS256" for algorithm, _ in keys.values()):
+            self._load()  # so that a bad PEM is found at start; a plain secret can wait for the first token
         self._clock = clock
         self._refuse = refuse
         self._issuer = issuer
         self._audience = audience
         self._known: dict[bytes, tuple[float, Identity]] = {}
+
+    def _load(self) -> None:
+        """Load the library, which is as large as the rest of a small application, and read the keys."""
+        from joserfc import jwt
+        from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+        kinds: dict[str, Any] = {"HS256": OctKey, "RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
+        for name, (algorithm, key) in self._raw.items():
+            try:
+                self._keys[name] = (algorithm, kinds[algorithm].import_key(key))
+            except Exception:
+                raise ConfigurationError(f"key {name!r} is not a key for {algorithm}") from None
+        self._jwt = jwt
 
     def verify(self, token: str) -> Identity:
         """Return whose token it is."""
@@ -86,6 +95,8 @@ class JwtVerifier:
         return identity
 
     def _claims(self, token: str) -> dict[str, Any]:
+        if self._jwt is None:
+            self._load()
         for algorithm, key in self._candidates(token):
             try:
                 made = self._jwt.decode(token, key, algorithms=[algorithm])

@@ -17,7 +17,6 @@ from headwater.errors import ConfigurationError
 from headwater.model.app import App
 from headwater.runtime.parts import DeliveryFaults
 from headwater.topology.assemble import assemble
-from headwater.topology.check import require_boundaries
 from headwater.topology.crash import crash_points
 from headwater.topology.file import Topology
 from headwater.topology.project import Project
@@ -103,11 +102,10 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain in order; a second signal ends the process at once.
 
-    The caller holds the data folder's lock. Raises ConfigurationError and its kin.
+    The caller holds the data folder's lock and has checked the boundaries. Raises ConfigurationError and its kin.
     """
     from headwater.cli.edge import open_edge
 
-    require_boundaries(app)
     events = topology.events
     if settings.dev and not (events.duplicate or events.delay):
         faults: DeliveryFaults | None = DeliveryFaults(duplicate=0.3, delay=0.2)

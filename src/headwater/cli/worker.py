@@ -26,6 +26,10 @@ def main(said: str) -> int:
     try:
         project = settings.project()
         app = load_app(project)
+        if settings.dev:  # the code may have changed since the supervisor looked at it
+            from headwater.topology.check import require_boundaries
+
+            require_boundaries(app)
         listener = listen(settings.host, settings.port, shared=True)
         run_loop(lambda: serve(app, settings, project.read_topology(), listener, started=lambda: None))
     except HeadwaterError as error:

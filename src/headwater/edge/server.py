@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from email.utils import formatdate
+from datetime import datetime
 
 from headwater.edge.http import Request, Response
 from headwater.edge.problems import problem
@@ -16,6 +16,8 @@ from headwater.ports import Timer
 __all__ = ["Limits", "Server"]
 
 SWEEP_SECONDS = 1.0
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Limits:
@@ -120,7 +122,7 @@ class Server:
         """Return the Date header's value, made once a second."""
         second = int(self._clock.wall())
         if self._date[0] != second:
-            self._date = (second, formatdate(second, usegmt=True).encode())
+            self._date = (second, _http_date(self._clock.now()))
         return self._date[1]
 
     def _sweep(self) -> None:
@@ -138,3 +140,9 @@ class Server:
         if connection.state == "head" or not connection.answered:
             return seconds > limits.head_seconds
         return seconds > limits.idle_seconds
+
+
+def _http_date(now: datetime) -> bytes:
+    """Return the form of RFC 9110, 5.6.7, whatever the locale."""
+    day, month = _DAYS[now.weekday()], _MONTHS[now.month - 1]
+    return f"{day}, {now.day:02d} {month} {now.year:04d} {now:%H:%M:%S} GMT".encode()

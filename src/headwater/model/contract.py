@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import msgspec
 
@@ -16,6 +16,9 @@ __all__ = ["Contract", "Kind", "contract", "contract_of"]
 
 Kind = Literal["command", "query", "event"]
 M = TypeVar("M", bound=Message)
+E = TypeVar("E", bound=Event)
+A = TypeVar("A", bound=Command[Any] | Query[Any])
+C = TypeVar("C", bound=Command[Any])
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -55,6 +58,18 @@ class Contract:
         return f"<contract {self.wire_name} {self.kind} {self.message.__name__}>"
 
 
+@overload
+def contract(name: str, *, v: int, within: str = "5s") -> Callable[[type[M]], type[M]]: ...
+@overload
+def contract(name: str, *, v: int, key: str) -> Callable[[type[E]], type[E]]: ...
+@overload
+def contract(
+    name: str, *, v: int, fails: tuple[type[Failure], ...], within: str = "5s"
+) -> Callable[[type[A]], type[A]]: ...
+@overload
+def contract(
+    name: str, *, v: int, fails: tuple[type[Failure], ...] = (), within: str = "5s", idempotent: str
+) -> Callable[[type[C]], type[C]]: ...
 def contract(
     name: str,
     *,
@@ -63,7 +78,7 @@ def contract(
     within: str = "5s",
     idempotent: str | None = None,
     key: str | None = None,
-) -> Callable[[type[M]], type[M]]:
+) -> Callable[[Any], Any]:
     """Declare a message class as a contract.
 
     name: stable name on the wire, `module.verb`; never derived from the Python path.
@@ -76,7 +91,7 @@ def contract(
     Raises ContractError at import, naming the class and the fix.
     """
 
-    def declare(cls: type[M]) -> type[M]:
+    def declare(cls: type[Message]) -> type[Message]:
         kind = _kind(cls)
         _check_name(cls, name)
         if type(v) is not int or v < 1:

@@ -38,6 +38,8 @@ class MessageType(StructMeta):
             raise ContractError(f"{name}: {error}") from error
 
 
+# Told to type checkers here as well: some look at a class before its metaclass, and would take the word of `Struct`.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Value(Struct, metaclass=MessageType, frozen=True, kw_only=True):
     """Plain typed data inside messages, answers and rows."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -27,6 +27,8 @@ M = TypeVar("M")
 R = TypeVar("R")
 
 Start = Literal["now", "beginning"]
+Names = list[str] | tuple[str, ...]
+"""Several names. Not a Sequence, because one `str` is a sequence of them too."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -147,7 +149,7 @@ class Module:
     """
 
     def __init__(
-        self, name: str, *, uses: Sequence[str] = (), migrations: str | None = None, package: str | None = None
+        self, name: str, *, uses: Names = (), migrations: str | None = None, package: str | None = None
     ) -> None:
         frame = sys._getframe(1)
         self.file = Path(frame.f_code.co_filename)
@@ -215,7 +217,7 @@ class Module:
 
         return register
 
-    def projection(self, name: str, *, tables: Sequence[str], retry: Retry | None = None) -> Projection:
+    def projection(self, name: str, *, tables: Names, retry: Retry | None = None) -> Projection:
         """Declare a read model over `tables`, fed from the beginning and rebuildable while serving."""
         if isinstance(tables, str) or not tables:
             raise ConfigurationError(

@@ -33,6 +33,8 @@ PREPARE: Final = (0, apsw.SQLITE_PREPARE_PERSISTENT, apsw.SQLITE_PREPARE_PERSIST
 """Flags by mode. The authorizer is asked only when a statement is prepared, and the statement cache keeps
 statements of different flags apart: so a module never gets one that was prepared for the framework."""
 
+SCHEMA_RULE: Final = "the schema changes in migrations only"
+
 _FRAMEWORK = re.compile(r"\bhw_\w+", re.IGNORECASE)
 _NO_SQL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _ENDS = re.compile(
@@ -215,7 +217,8 @@ class Connection:
         if op in _TABLE_OPS and table.startswith("hw_"):
             return self._deny(f"{one} is the framework's")
         if op in _WRITE_OPS and table.startswith("sqlite_") and mode == USER:
-            return self._deny(f"{one} is SQLite's own")
+            schema_change = table.endswith(("master", "schema"))
+            return self._deny(SCHEMA_RULE if schema_change else f"{one} is SQLite's own")
         if op in _TURN_OPS:
             return self._deny("the transaction begins and ends with the handler; remove it")
         if op == apsw.SQLITE_FUNCTION and (two or "").lower() == "load_extension":
@@ -226,7 +229,7 @@ class Connection:
             denied = op in _SCHEMA_OPS and (table.startswith("hw_") or (two or "").lower().startswith("hw_"))
             return self._deny("names that begin with hw_ are the framework's") if denied else apsw.SQLITE_OK
         if op in _SCHEMA_OPS:
-            return self._deny("the schema changes in migrations only")
+            return self._deny(SCHEMA_RULE)
         return apsw.SQLITE_OK
 
     def _deny(self, reason: str) -> int:
@@ -244,6 +247,8 @@ class Connection:
             return kind(f"{where}: {reason or 'not allowed'}: {short(sql)}")
         if isinstance(error, apsw.FullError):
             return StoreFull(f"{where}: the disk is full; nothing was written, reads go on")
+        if isinstance(error, (apsw.ConnectionClosedError, apsw.CursorClosedError)):
+            return StoreUnavailable(f"{where}: the store is closed")
         extended = getattr(error, "extendedresult", 0)
         if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) or extended == apsw.SQLITE_IOERR_DATA:
             return StoreCorrupt(

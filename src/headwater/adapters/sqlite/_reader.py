@@ -8,19 +8,21 @@ a thread instead, in the same snapshot.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import apsw
 
 from headwater.adapters.sqlite._connection import INTERNAL, USER, Connection
 from headwater.adapters.sqlite._writer import Writer
-from headwater.errors import StoreUnavailable, TransactionClosed
+from headwater.errors import HeadwaterError, Overloaded, StoreUnavailable, TransactionClosed
 from headwater.ports import Executor, Params, Row
 
 __all__ = ["MemorySnapshot", "Readers", "SqliteSnapshot"]
 
 READERS_MOST = 32
+WAITING_MOST = 10_000
 INLINE_STEPS = 10_000
 """SQLite's virtual machine steps that a read may take on the loop, up to twice: some hundred microseconds."""
 
@@ -61,27 +63,36 @@ class Readers:
         self._closed = False
         self.executor = executor
 
-    async def take(self) -> _Reader:
-        """Return a connection; waits while all are in use."""
+    def take(self) -> _Reader | None:
+        """Return a connection, or None while all are in use."""
         if self._free:
             return self._free.pop()
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        if len(self._all) < READERS_MOST:
-            reader = _Reader(self._connect())
-            self._all.append(reader)
-            return reader
+        return self._new() if len(self._all) < READERS_MOST else None
+
+    async def wait(self) -> _Reader:
+        """Wait for a connection. Raises Overloaded when too many wait already."""
+        if len(self._waiting) >= WAITING_MOST:
+            raise Overloaded(f"{len(self._waiting)} readers wait for a connection, which is the most")
         wait: asyncio.Future[_Reader] = asyncio.get_running_loop().create_future()
         self._waiting.append(wait)
         try:
             return await wait
         except asyncio.CancelledError:
-            if wait.done() and not wait.cancelled():
+            if wait.done() and not wait.cancelled() and wait.exception() is None:
                 self.give(wait.result())
             raise
 
+    def _new(self) -> _Reader:
+        reader = _Reader(self._connect())
+        self._all.append(reader)
+        return reader
+
     def give(self, reader: _Reader) -> None:
         """Take a connection back."""
+        if self._closed:
+            return
         while self._waiting:
             wait = self._waiting.popleft()
             if not wait.done():
@@ -90,36 +101,57 @@ class Readers:
         self._free.append(reader)
 
     def forget(self, reader: _Reader) -> None:
-        """A thread still uses the connection: interrupt it and never use it again."""
-        reader.connection.db.interrupt()
+        """Never use this connection again: it is broken, or a thread still uses it and is interrupted.
+
+        It closes when nobody refers to it any more. Who waits longest gets a new one in its place.
+        """
+        if self._closed:
+            return
         self._all.remove(reader)
+        reader.connection.db.interrupt()
+        while self._waiting:
+            wait = self._waiting.popleft()
+            if not wait.done():
+                try:
+                    wait.set_result(self._new())
+                except HeadwaterError as error:
+                    wait.set_exception(error)
+                return
 
     def close(self) -> None:
-        """Close every connection; harmless when closed."""
+        """Close every connection, tell who waits for one; harmless when closed."""
         self._closed = True
         for reader in self._all:
             try:
+                reader.connection.db.interrupt()
                 reader.connection.close()
             except apsw.Error:
-                pass
+                pass  # a thread uses it; it closes when that ends
         self._all.clear()
         self._free.clear()
+        for wait in self._waiting:
+            if not wait.done():
+                wait.set_exception(StoreUnavailable("the store is closed"))
+        self._waiting.clear()
 
 
 class SqliteSnapshot:
-    """One snapshot; see the port for what it promises."""
+    """One snapshot; see the port for what it promises. Its fetches run one at a time."""
 
-    __slots__ = ("_closed", "_reader", "_readers", "_threaded")
+    __slots__ = ("_busy", "_closed", "_reader", "_readers")
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
         self._reader: _Reader | None = None
-        self._threaded = False
+        self._busy: asyncio.Future[None] | None = None
+        """Set while a fetch waits: for a connection, or for a thread that uses it."""
         self._closed = False
 
     async def fetch(self, sql: str, params: Params, *, user: bool = False, most: int = 10_000) -> Sequence[Row]:
         """Return the rows."""
-        reader = self._reader or await self._open()
+        reader = self._reader
+        if reader is None or self._busy is not None:
+            reader = await self._open()
         mode = USER if user else INTERNAL
         statement = reader.connection.statement(sql, mode)
         if not statement.long:
@@ -130,30 +162,63 @@ class SqliteSnapshot:
         return await self._aside(reader, lambda: reader.connection.fetch(sql, params, mode, most))
 
     async def _open(self) -> _Reader:
-        if self._closed:
-            raise TransactionClosed("this snapshot has ended")
-        reader = self._reader = await self._readers.take()
-        if self._closed:  # while it waited
-            self._reader = None
-            self._readers.give(reader)
-            raise TransactionClosed("this snapshot has ended")
-        reader.begin_run().run("begin")
+        while self._busy is not None:
+            await asyncio.shield(self._busy)
+        if self._reader is not None:
+            return self._reader
+        self._check_open()
+        reader = self._readers.take()
+        if reader is None:
+            with self._alone():
+                reader = await self._readers.wait()
+            if self._closed:
+                self._readers.give(reader)
+                self._check_open()
+        try:
+            reader.begin_run().run("begin")
+        except BaseException:
+            self._readers.forget(reader)
+            raise
+        self._reader = reader
         return reader
 
-    async def _aside(self, reader: _Reader, work: Callable[[], Sequence[Row]]) -> Sequence[Row]:
-        self._threaded = True
-        reader.inline = False
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TransactionClosed("this snapshot has ended")
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Let other fetches of this snapshot wait until this one has what it awaits."""
+        self._busy = asyncio.get_running_loop().create_future()
         try:
-            rows = await self._readers.executor.run(work)
-        except apsw.InterruptError as error:
-            raise StoreUnavailable("a long read was interrupted") from error
-        reader.inline = True
-        self._threaded = False
-        return rows
+            yield
+        finally:
+            done, self._busy = self._busy, None
+            done.set_result(None)
+
+    async def _aside(self, reader: _Reader, work: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+        reader.inline = False
+        with self._alone():
+            try:
+                return await self._readers.executor.run(work)
+            except asyncio.CancelledError:
+                self._let_go(reader)  # the thread goes on with it
+                raise
+            except apsw.InterruptError as error:
+                raise StoreUnavailable("a long read was interrupted") from error
+            finally:
+                reader.inline = True
+
+    def _let_go(self, reader: _Reader) -> None:
+        self._closed = True
+        self._reader = None
+        self._readers.forget(reader)
 
     async def columns(self, sql: str, *, user: bool = False) -> tuple[str, ...]:
         """Return the names of the columns."""
-        reader = self._reader or await self._open()
+        reader = self._reader
+        if reader is None or self._busy is not None:
+            reader = await self._open()
         return reader.connection.statement(sql, USER if user else INTERNAL).columns
 
     def close(self) -> None:
@@ -162,7 +227,7 @@ class SqliteSnapshot:
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        if self._threaded:
+        if self._busy is not None:  # a thread uses it
             self._readers.forget(reader)
             return
         try:

@@ -21,6 +21,7 @@ from headwater.errors import (
     CommitUnknown,
     DeadlineExpired,
     HeadwaterError,
+    NotExecuted,
     Overloaded,
     StoreFull,
     StoreUnavailable,
@@ -61,7 +62,6 @@ class _Batch:
                 waiter.set_exception(failure)
 
 
-
 class Writer:
     """The one write connection of a store, and the queue for it."""
 
@@ -79,6 +79,7 @@ class Writer:
         self._batch: _Batch | None = None
         self._flush_due = False
         self._committing = False
+        self._aside: asyncio.Task[None] | None = None
         self._mean_seconds = 0.0
         self._closed = False
         self._broken = False
@@ -97,9 +98,10 @@ class Writer:
             await self._wait(deadline)
         self._turn = unit
         try:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
             if self._batch is not None and self._batch.failure is not None:
-                failed, self._batch = self._batch, None
-                failed.tell(failed.failure)
+                self._give_up(self._batch)
             if self._batch is None:
                 await self._open(deadline)
             self.connection.run("savepoint hw_unit")
@@ -185,17 +187,26 @@ class Writer:
         self._flush()
 
     def _commit(self) -> None:
-        batch, self._batch = self._batch, None
+        batch = self._batch
         assert batch is not None
         if batch.failure is not None:
-            batch.tell(batch.failure)
+            self._give_up(batch)
             self._resume()
-        elif self._mean_seconds < SLOW_SECONDS:
+            return
+        self._batch = None
+        if self._mean_seconds < SLOW_SECONDS:
             batch.tell(self._run_commit())
             self._resume()
         else:
             self._committing = True
-            asyncio.get_running_loop().create_task(self._commit_aside(batch))
+            self._aside = asyncio.get_running_loop().create_task(self._commit_aside(batch))
+
+    def _give_up(self, batch: _Batch) -> None:
+        """End a batch that failed before its commit; afterwards no transaction is open."""
+        self._batch = None
+        assert batch.failure is not None
+        self._recover(batch.failure)
+        batch.tell(batch.failure)
 
     async def _commit_aside(self, batch: _Batch) -> None:
         failure: HeadwaterError | None = CommitUnknown("the commit was interrupted")
@@ -231,13 +242,14 @@ class Writer:
         return failure
 
     def _recover(self, failure: HeadwaterError) -> None:
-        """After a failed commit: roll back; after an input/output error start over on a new connection."""
+        """Roll back; when that fails, or after an input/output error, start over on a new connection."""
+        certain = not isinstance(failure, CommitUnknown)
         try:
             if self.connection.db.in_transaction:
                 self.connection.run("rollback")
-        except HeadwaterError:
-            failure = CommitUnknown(str(failure))
-        if isinstance(failure, CommitUnknown):
+        except (apsw.Error, HeadwaterError):
+            certain = False
+        if not certain:
             self._reconnect()
 
     def _reconnect(self) -> None:
@@ -268,18 +280,23 @@ class Writer:
 
     def check_whole(self, batch: _Batch | None, failure: HeadwaterError) -> None:
         """After an error: when SQLite gave up the whole transaction, every unit of it must learn so."""
-        if batch is not None and not self.connection.db.in_transaction:
-            batch.failure = failure
+        if batch is None or batch.failure is not None or self._closed:
+            return
+        if not self.connection.db.in_transaction:
+            batch.failure = _lost(failure)
 
     # --- the end ------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Commit what is ready, refuse who waits, close."""
+        """Roll back who holds the turn, refuse who waits, commit what is ready, close."""
         self._closed = True
         for turn in self._queue:
             if not turn.done():
                 turn.set_exception(StoreUnavailable("the store is closing"))
         self._queue.clear()
+        if self._turn is not None and self._turn is not _GRANTED:
+            await self._turn.rollback()
+        self._turn = None
         self._flush()
         while self._committing:
             await self._clock.sleep(0.001)
@@ -288,6 +305,7 @@ class Writer:
     def abandon(self) -> None:
         """Close with nothing committed."""
         self._closed = True
+        self._batch = None
         try:
             self.connection.close()
         except apsw.Error:
@@ -355,10 +373,11 @@ class SqliteUnit:
 
     async def commit(self) -> int:
         """End the turn and wait for the shared commit."""
-        connection = self._connection()
         writer = self._writer
         try:
-            connection.run("release hw_unit")
+            self._connection().run("release hw_unit")
+        except TransactionClosed:
+            raise
         except HeadwaterError as error:
             writer.check_whole(self.batch, error)
             await self.rollback()
@@ -380,13 +399,20 @@ class SqliteUnit:
                 writer.connection.run("release hw_unit")
         except HeadwaterError as error:
             if self.batch is not None:
-                self.batch.failure = error
+                self.batch.failure = _lost(error)
         finally:
             writer.unit_undone()
 
 
 _GRANTED: SqliteUnit = object.__new__(SqliteUnit)
 """Holds the turn between its granting and the moment its new owner runs."""
+
+
+def _lost(failure: HeadwaterError) -> HeadwaterError:
+    """Return what units learn when the transaction they share was lost before its commit."""
+    if isinstance(failure, NotExecuted):
+        return failure
+    return StoreUnavailable(f"the shared transaction was rolled back, because a statement of it failed: {failure}")
 
 
 def _expire(turn: asyncio.Future[None]) -> None:

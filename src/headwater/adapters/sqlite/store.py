@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from headwater.adapters.sqlite import _migrations, _wal
 from headwater.adapters.sqlite._connection import Connection, Location
 from headwater.adapters.sqlite._reader import MemorySnapshot, Readers, SqliteSnapshot
 from headwater.adapters.sqlite._writer import Writer
-from headwater.errors import ConfigurationError, StoreCorrupt, StoreForeign, StoreUnavailable
+from headwater.errors import ConfigurationError, StoreCorrupt, StoreForeign, StoreFull, StoreUnavailable
 from headwater.ports import Clock, CrashPoints, Durability, EventLog, Executor, Record, Snapshot, Unit
 
 __all__ = ["SqliteStore"]
@@ -24,6 +24,7 @@ FORMAT = 1
 CHECK_BYTES_MOST = 256 * 1024 * 1024
 """Files up to this size are read through at start; a larger one is checked page by page as it is read."""
 CHECKSUM_BYTES = 8
+_MARK = b"HDWR"
 
 _SCHEMA = (
     "create table if not exists hw_meta (key text primary key, value text not null) without rowid",
@@ -75,7 +76,7 @@ class SqliteStore:
         self._waiting_most = waiting_most
         self._writer: Writer | None = None
         self._readers: Readers | None = None
-        self._log_reader: Connection | None = None
+        self._open_lock = -1
 
     @property
     def durability(self) -> Durability:
@@ -92,12 +93,13 @@ class SqliteStore:
     async def open(self) -> None:
         """Open or create, check, migrate."""
         migrations = _migrations.read_folder(self._folder, self._module) if self._migrate else []
-        with self._alone():
-            self._check_file()
+        with self._opening() as first:
+            if first:
+                self._check_file()
             connection = self._connect()
             try:
                 if self._migrate:
-                    self._prepare(connection, migrations)
+                    self._prepare(connection, migrations, first=first)
                 self._check_owner(connection)
             finally:
                 if not self._location.memory:
@@ -111,40 +113,86 @@ class SqliteStore:
         self._readers = Readers(lambda: self._connect(readonly=True), self._executor)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time creates, checks and migrates a file."""
+    def _opening(self) -> Generator[bool]:
+        """Open alone; yield whether nobody else, in any process, has the file open.
+
+        Every open store shares a lock on `.lock`, so whoever gets it alone is the first. The lock on
+        the folder makes openers take turns.
+        """
         path = self._location.path
         if path is None:
-            yield
+            yield True
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            turn = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            self._open_lock = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigurationError(f"module {self._module}: {path} cannot be opened: {error.strerror}") from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self._open_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                first = True
+            except BlockingIOError:
+                first = False
+            yield first
+            fcntl.flock(self._open_lock, fcntl.LOCK_SH)
+        except BaseException:
+            self._unlock()
+            raise
         finally:
-            os.close(lock)
+            os.close(turn)
+
+    def _unlock(self) -> None:
+        if self._open_lock >= 0:
+            os.close(self._open_lock)
+            self._open_lock = -1
+
+    def _beside(self, suffix: str) -> Path:
+        path = self._location.path
+        assert path is not None
+        return path.with_name(path.name + suffix)
 
     def _check_file(self) -> None:
-        """Refuse what is not ours before SQLite touches it."""
+        """Refuse what is not ours, or damaged, before SQLite touches it."""
         path = self._location.path
-        if path is None or not path.exists():
-            if not self._migrate and path is not None:
+        if path is None:
+            return
+        if not path.exists():
+            if not self._migrate:
                 raise StoreUnavailable(f"module {self._module} has no data at {path} yet; start the application first")
             return
         if not path.is_file():
             raise StoreForeign(f"module {self._module}: {path} is not a file")
         with path.open("rb") as file:
             header = file.read(100)
-        if header and not header.startswith(b"SQLite format 3\0"):
-            raise StoreForeign(f"module {self._module}: {path} is not a database of Headwater, nor of SQLite")
-        if len(header) == 100 and int.from_bytes(header[68:72]) not in (APPLICATION_ID, 0):
-            raise StoreForeign(f"module {self._module}: {path} is another program's database")
-        if self._migrate:
+        marks = self._marks()
+        magic, owner, reserved = header[:16], int.from_bytes(header[68:72]), header[20:21]
+        if header and (magic != b"SQLite format 3\0" or owner != APPLICATION_ID):
+            if marks:
+                raise self._damaged("its header")
+            raise StoreForeign(f"module {self._module}: {path} is not a database of Headwater; choose another --data")
+        if header and reserved != bytes([CHECKSUM_BYTES]):
+            raise self._damaged("its header, or it was rewritten without checksums")
+        if self._migrate and marks == ["disk"]:
             _wal.audit(path)
+
+    def _damaged(self, what: str) -> StoreCorrupt:
+        return StoreCorrupt(
+            f"module {self._module}: {self._location.name} is damaged ({what}); restore it from a backup"
+        )
+
+    def _marks(self) -> list[str]:
+        """Return what `_leave_mark` wrote, nothing when it never did."""
+        mark, *rest = os.pread(self._open_lock, 64, 0).split() or [b""]
+        return [word.decode() for word in rest] if mark == _MARK else []
+
+    def _leave_mark(self) -> None:
+        """Note beside the file that it is ours and how durable its log is, whatever becomes of its header."""
+        if self._marks() != [self._durability]:
+            os.ftruncate(self._open_lock, 0)
+            os.pwrite(self._open_lock, b"%s %s\n" % (_MARK, self._durability.encode()), 0)
 
     def _connect(self, *, readonly: bool = False) -> Connection:
         connection = Connection(
@@ -154,15 +202,10 @@ class SqliteStore:
             connection.run(f"pragma synchronous = {'full' if self._durability == 'disk' else 'normal'}")
         return connection
 
-    def _prepare(self, connection: Connection, migrations: list[_migrations.Migration]) -> None:
+    def _prepare(self, connection: Connection, migrations: list[_migrations.Migration], *, first: bool) -> None:
         connection.db.set_busy_timeout(10_000)
-        if not self._location.memory:
-            if connection.run("pragma page_count")[0][0] == 0:
-                connection.db.reserve_bytes(reserve=CHECKSUM_BYTES)
-                connection.run("pragma journal_mode = wal")
-                connection.run(f"pragma application_id = {APPLICATION_ID}")
-            else:
-                self._check_pages(connection)
+        if first and not self._location.memory:
+            self._prepare_file(connection)
         known = {name for (name,) in connection.run("select name from sqlite_master where type = 'table'")}
         if known and "hw_meta" not in known:
             raise StoreForeign(f"module {self._module}: {self._location.name} holds tables that are not Headwater's")
@@ -177,23 +220,29 @@ class SqliteStore:
                 {"key": key, "value": value},
             )
         connection.run("commit")
+        if first and not self._location.memory:
+            self._leave_mark()
         _migrations.apply(connection, migrations, at=self._clock.wall())
+
+    def _prepare_file(self, connection: Connection) -> None:
+        """Make a new file ours; look through one that we had."""
+        if connection.run("pragma page_count")[0][0] == 0:
+            connection.db.reserve_bytes(reserve=CHECKSUM_BYTES)
+            connection.run(f"pragma application_id = {APPLICATION_ID}")  # the file's first transaction
+        else:
+            self._check_pages(connection)
+        connection.run("pragma journal_mode = wal")
+        with contextlib.suppress(StoreFull):  # on a full disk reads can go on
+            # What a crash left in the log behind its last commit must not be taken for damage after the next crash.
+            connection.run("pragma wal_checkpoint(truncate)")
 
     def _check_pages(self, connection: Connection) -> None:
         path = self._location.path
         if path is None or path.stat().st_size > CHECK_BYTES_MOST:
             return
-        with path.open("rb") as file:
-            reserved = file.read(21)[20:21]
-        if reserved not in (b"", bytes([CHECKSUM_BYTES])):
-            raise StoreCorrupt(
-                f"module {self._module}: the header of {path} is damaged, or the file was rewritten without "
-                "checksums; restore it from a backup"
-            )
         found = connection.run("pragma quick_check(3)")
         if found != [("ok",)]:
-            said = "; ".join(str(row[0]) for row in found)
-            raise StoreCorrupt(f"module {self._module}: {path} is damaged ({said}); restore it from a backup")
+            raise self._damaged("; ".join(str(row[0]) for row in found))
 
     def _check_owner(self, connection: Connection) -> None:
         meta: dict[str, str] = dict(connection.run("select key, value from hw_meta"))
@@ -238,6 +287,7 @@ class SqliteStore:
         if self._writer is not None:
             await self._writer.close()
         self._writer = self._readers = None
+        self._unlock()
 
     def abandon(self) -> None:
         """Drop everything at once."""
@@ -245,6 +295,7 @@ class SqliteStore:
             self._readers.close()
         if self._writer is not None:
             self._writer.abandon()
+        self._unlock()
 
 
 class SqliteLog:
@@ -300,5 +351,3 @@ def _record(row: tuple[object, ...]) -> Record:
         id=i, name=name, version=version, key=key, payload=payload, at=at, trace=trace,  # type: ignore[arg-type]
         identity=identity, position=position,  # type: ignore[arg-type]
     )
-
-
