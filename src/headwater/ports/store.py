@@ -50,10 +50,11 @@ class Unit(Protocol):
         ...
 
     async def commit(self) -> int:
-        """End the turn and wait for the shared commit. Return the log's head position after it.
+        """End the turn, in any case, and wait for the shared commit. Return the last position this unit appended.
 
-        Raises StoreFull or StoreUnavailable (certainly rolled back) or CommitUnknown. Cancelling the
-        wait does not undo the commit.
+        When it appended nothing: a position that the log has reached, not the newest while other
+        processes append too. Raises StoreFull or StoreUnavailable (certainly rolled back) or
+        CommitUnknown. Cancelling the wait does not undo the commit.
         """
         ...
 

@@ -1,1 +1,14 @@
-"""For tests of applications and adapters: runners, fakes, faults, simulation, conformance kits."""
+"""For tests of applications and adapters: a runner, fakes, a virtual clock, simulation, kits.
+
+    async with TestApp(app, mode="chaos") as t:
+        await t.call(PlaceOrder(...))
+        await t.settled()
+        assert t.emitted(OrderPlaced) == [...]
+"""
+
+from headwater.testing.app import Mode, TestApp
+from headwater.testing.clock import VirtualClock
+from headwater.testing.fakes import StaleFake
+from headwater.testing.http import Answer, HttpClient
+
+__all__ = ["Answer", "HttpClient", "Mode", "StaleFake", "TestApp", "VirtualClock"]

@@ -22,7 +22,7 @@ from headwater.errors import (
 )
 from headwater.ports import Params, Row
 
-__all__ = ["INTERNAL", "MIGRATION", "USER", "Connection", "Location", "bare", "ends_transaction"]
+__all__ = ["INTERNAL", "MIGRATION", "USER", "Connection", "Location", "bare", "ends_transaction", "short"]
 
 SAFE_VERSION: Final = 3_051_003
 """Older builds can corrupt a WAL database that several connections use (the WAL-reset bug)."""
@@ -285,7 +285,8 @@ def ends_transaction(text: str) -> str | None:
     found = _ENDS.search(text)
     if found is None:
         return None
-    return f"{' '.join(found[0].split()).upper()} would undo other units' work too, or leave half a statement; use ABORT"
+    what = " ".join(found[0].split()).upper()
+    return f"{what} would undo other units' work too, or leave half a statement; use ABORT"
 
 
 def _checksums() -> str:

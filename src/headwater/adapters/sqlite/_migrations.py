@@ -51,8 +51,9 @@ def read_folder(folder: Path | None, module: str) -> list[Migration]:
         found.append(Migration(path, int(match[1]), match[2]))
     for expected, migration in enumerate(found, start=1):
         if migration.number != expected:
-            twice = expected > 1 and migration.number == expected - 1
-            said = f"two migrations have number {migration.number:04d}" if twice else f"number {expected:04d} is missing"
+            said = f"number {expected:04d} is missing"
+            if expected > 1 and migration.number == expected - 1:
+                said = f"two migrations have number {migration.number:04d}"
             raise MigrationError(
                 f"module {module}: {said}; migrations count from 0001 without gaps", where=str(migration.path)
             )

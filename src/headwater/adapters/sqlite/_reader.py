@@ -14,9 +14,9 @@ from collections.abc import Callable, Generator, Sequence
 
 import apsw
 
-from headwater.adapters.sqlite._connection import INTERNAL, USER, Connection
+from headwater.adapters.sqlite._connection import INTERNAL, USER, Connection, short
 from headwater.adapters.sqlite._writer import Writer
-from headwater.errors import HeadwaterError, Overloaded, StoreUnavailable, TransactionClosed
+from headwater.errors import HeadwaterError, Overloaded, QueryError, StoreUnavailable, TransactionClosed
 from headwater.ports import Executor, Params, Row
 
 __all__ = ["MemorySnapshot", "Readers", "SqliteSnapshot"]
@@ -154,6 +154,8 @@ class SqliteSnapshot:
             reader = await self._open()
         mode = USER if user else INTERNAL
         statement = reader.connection.statement(sql, mode)
+        if not statement.readonly:
+            raise QueryError(f"a snapshot only reads: {short(sql)}")
         if not statement.long:
             try:
                 return reader.begin_run().fetch(sql, params, mode, most)
@@ -254,12 +256,10 @@ class MemorySnapshot:
     async def fetch(self, sql: str, params: Params, *, user: bool = False, most: int = 10_000) -> Sequence[Row]:
         """Return the rows."""
         await self._writer.settle()
-        connection = self._writer.connection
-        connection.run("pragma query_only = 1")
-        try:
-            return connection.fetch(sql, params, USER if user else INTERNAL, most)
-        finally:
-            connection.run("pragma query_only = 0")
+        connection, mode = self._writer.connection, USER if user else INTERNAL
+        if not connection.statement(sql, mode).readonly:
+            raise QueryError(f"a snapshot only reads: {short(sql)}")
+        return connection.fetch(sql, params, mode, most)
 
     async def columns(self, sql: str, *, user: bool = False) -> tuple[str, ...]:
         """Return the names of the columns."""

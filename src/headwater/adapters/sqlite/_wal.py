@@ -7,6 +7,9 @@ would vanish. With synchronous=FULL a transaction's frames are written only afte
 been synced; so if, behind the first bad frame, a *commit* frame of the same generation is followed by
 more frames of it, the damage is not a torn tail.
 
+With synchronous=NORMAL the system may write what it likes in any order until a checkpoint, so there this
+tells nothing, and is not asked.
+
 What cannot be told apart: damage inside the very last transaction, from the tear of a crash.
 
 Layout: https://www.sqlite.org/fileformat2.html#the_write_ahead_log

@@ -11,6 +11,7 @@ commits are measured to be slow it runs in the executor, and the next units queu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -306,10 +307,8 @@ class Writer:
         """Close with nothing committed."""
         self._closed = True
         self._batch = None
-        try:
+        with contextlib.suppress(apsw.Error):
             self.connection.close()
-        except apsw.Error:
-            pass
 
 
 class SqliteUnit:

@@ -190,9 +190,12 @@ class SqliteStore:
 
     def _leave_mark(self) -> None:
         """Note beside the file that it is ours and how durable its log is, whatever becomes of its header."""
-        if self._marks() != [self._durability]:
-            os.ftruncate(self._open_lock, 0)
-            os.pwrite(self._open_lock, b"%s %s\n" % (_MARK, self._durability.encode()), 0)
+        if self._marks() == [self._durability]:
+            return
+        try:
+            os.pwrite(self._open_lock, b"%s %-10s\n" % (_MARK, self._durability.encode()), 0)
+        except OSError as error:
+            raise StoreFull(f"module {self._module}: {self._beside('.lock')} cannot be written: {error}") from error
 
     def _connect(self, *, readonly: bool = False) -> Connection:
         connection = Connection(
