@@ -39,6 +39,9 @@ SLOW_SECONDS = 0.001
 LOCK_WAIT_SECONDS = 0.0005
 """First pause when another process is writing; doubles up to twenty times as much."""
 
+SETTLE_SECONDS = 0.0001
+"""Not 0: a simulation's time moves only while nobody is ready to run."""
+
 _APPEND = """insert into hw_log (id, name, version, key, payload, at, trace, identity)
 values (:id, :name, :version, :key, :payload, :at, :trace, :identity)"""
 
@@ -184,7 +187,7 @@ class Writer:
     async def settle(self) -> None:
         """Return with no transaction open; for a reader that shares the connection."""
         while self._turn is not None or self._committing:
-            await self._clock.sleep(0)
+            await self._clock.sleep(SETTLE_SECONDS)
         self._flush()
 
     def _commit(self) -> None:
