@@ -98,7 +98,7 @@ async def take(cmd: Take, ctx: Ctx, tx: Tx, gateway: Annotated[Gateway, Use(open
         assert_type(error.retry_after, float | None)
         raise Bare from error
     except OutcomeUnknown:
-        raise Bare() from None
+        raise Bare from None
     assert_type(placed, Order)
     changed = await tx.execute("update stock set copies = copies - 1 where isbn = :isbn", isbn=cmd.isbn)
     assert_type(changed, int)

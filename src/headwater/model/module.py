@@ -219,7 +219,7 @@ class Module:
 
     def projection(self, name: str, *, tables: Names, retry: Retry | None = None) -> Projection:
         """Declare a read model over `tables`, fed from the beginning and rebuildable while serving."""
-        if isinstance(tables, str) or not tables:
+        if not tables or isinstance(tables, str):
             raise ConfigurationError(
                 f"projection {self.name}.{name}: tables= lists the tables it fills", where=self.where
             )

@@ -45,6 +45,7 @@ log = logging.getLogger("headwater.runtime")
 
 DISPATCH_SECONDS = 30.0
 QUIET_POLL_SECONDS = 0.005
+QUIET_POLL_SECONDS_MOST = 0.1
 
 
 class Node:
@@ -174,6 +175,7 @@ class Node:
         """
         clock = self.parts.clock
         deadline = clock.monotonic() + within
+        pause = QUIET_POLL_SECONDS
         while True:
             busy = [worker.name for worker in self.workers if await worker.pending()]
             if not busy and not self.in_flight:
@@ -181,7 +183,8 @@ class Node:
             if clock.monotonic() > deadline:
                 said = ", ".join(busy) or f"{self.in_flight} calls"
                 raise StoreUnavailable(f"not settled after {within} s: {said}")
-            await clock.sleep(QUIET_POLL_SECONDS)
+            await clock.sleep(pause)
+            pause = min(pause * 1.2, QUIET_POLL_SECONDS_MOST)
 
     # --- binding ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from headwater.errors import QueryError
 from headwater.ports import Record, Store
@@ -55,8 +56,7 @@ class LogKit(StoreHouse):
             assert positions == sorted(set(positions))
             assert positions[0] > 0
             assert positions[-1] == head == looked == await store.log.head()
-            fields = [f for f in Record.__struct_fields__ if f != "position"]
-            assert [[getattr(r, f) for f in fields] for r in found] == [[getattr(r, f) for f in fields] for r in written]
+            assert [replace(r, position=0) for r in found] == written
 
     async def test_reading_goes_on_where_it_stopped(self, tmp_path: Path) -> None:
         """At the limit the answered position is the last record's; else it is the head."""

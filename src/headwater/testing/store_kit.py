@@ -69,7 +69,9 @@ def migrations(folder: Path) -> Path:
     """Write the kit's tables as a migration."""
     place = folder / "migrations"
     place.mkdir(exist_ok=True)
-    (place / "0001_tables.sql").write_text(TABLES)
+    first = place / "0001_tables.sql"
+    if not first.exists():  # other processes may be reading it
+        first.write_text(TABLES)
     return place
 
 
@@ -179,7 +181,9 @@ class StoreKit(StoreHouse):
 
     # --- what SQL may do ----------------------------------------------------------------------
 
-    @pytest.mark.parametrize("sql", ["commit", "rollback", "begin", "savepoint mine", "drop table item", "select 1; select 2"])
+    @pytest.mark.parametrize(
+        "sql", ["commit", "rollback", "begin", "savepoint mine", "drop table item", "select 1; select 2"]
+    )
     async def test_a_module_cannot_end_its_transaction_or_change_the_schema(self, tmp_path: Path, sql: str) -> None:
         """User statements that are not about rows are refused, and the unit goes on."""
         async with self.opened(tmp_path) as store:

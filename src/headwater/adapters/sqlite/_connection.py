@@ -226,7 +226,8 @@ class Connection:
         if op == apsw.SQLITE_PRAGMA and not (mode == MIGRATION and table in _LOOKING):
             return self._deny("PRAGMA is not for modules")
         if mode == MIGRATION:
-            denied = op in _SCHEMA_OPS and (table.startswith("hw_") or (two or "").lower().startswith("hw_"))
+            named = op in _SCHEMA_OPS and op not in (apsw.SQLITE_ANALYZE, apsw.SQLITE_REINDEX)
+            denied = named and (table.startswith("hw_") or (two or "").lower().startswith("hw_"))
             return self._deny("names that begin with hw_ are the framework's") if denied else apsw.SQLITE_OK
         if op in _SCHEMA_OPS:
             return self._deny(SCHEMA_RULE)

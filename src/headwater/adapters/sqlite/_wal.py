@@ -47,11 +47,9 @@ def audit(path: Path) -> None:
     size = _FRAME.size + page
     frames = (len(data) - _HEADER.size) // size
     state = _checksum(data[:24], (0, 0), order)
-    good = 0
-    if state == (sum1, sum2):
-        good = _good_frames(data, frames, size, (salt1, salt2), state, order)
-    elif frames == 0:
-        return
+    if state != (sum1, sum2):  # it is synced before the first frame is written
+        raise StoreCorrupt(f"the header of {wal} is damaged; restore {path.name} from a backup")
+    good = _good_frames(data, frames, size, (salt1, salt2), state, order)
     behind = [
         _HEADER.size + i * size
         for i in range(good, frames)

@@ -202,7 +202,9 @@ class SqliteStore:
             self._location, module=self._module, table_owner=self._table_owner, readonly=readonly
         )
         if not self._location.memory:
+            connection.db.set_busy_timeout(10_000)  # another process may be closing the file, which takes it alone
             connection.run(f"pragma synchronous = {'full' if self._durability == 'disk' else 'normal'}")
+            connection.db.set_busy_timeout(0)
         return connection
 
     def _prepare(self, connection: Connection, migrations: list[_migrations.Migration], *, first: bool) -> None:
@@ -232,9 +234,8 @@ class SqliteStore:
         if connection.run("pragma page_count")[0][0] == 0:
             connection.db.reserve_bytes(reserve=CHECKSUM_BYTES)
             connection.run(f"pragma application_id = {APPLICATION_ID}")  # the file's first transaction
-        else:
-            self._check_pages(connection)
         connection.run("pragma journal_mode = wal")
+        self._check_pages(connection)
         with contextlib.suppress(StoreFull):  # on a full disk reads can go on
             # What a crash left in the log behind its last commit must not be taken for damage after the next crash.
             connection.run("pragma wal_checkpoint(truncate)")
