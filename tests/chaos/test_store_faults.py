@@ -357,6 +357,8 @@ async def test_lost_power(tmp_path: Path) -> None:
     acknowledged: list[int] = []
     for cycle in range(6):
         with mounted(tmp_path / "disk", "-o", "loop", str(image)) as folder:
+            migrations(folder)
+            subprocess.run(["sync", "-f", str(folder)], check=True)
             child = start("write", folder, cycle * 1_000_000, "disk")
             acknowledged += read_numbers(child, chance.randrange(20, 200))
             time.sleep(chance.random() / 50)

@@ -299,8 +299,9 @@ def test_collections_are_limited():
 def test_doubles_and_nul_are_found_inside_untyped_data():
     """A field that takes anything still takes nothing that is ambiguous, or that a database cannot hold."""
     assert places(DEEP, '{"any":{"b":[{"c":1,"c":2}]}}') == ["/any/b/0/c"]
-    assert places(DEEP, '{"any":{"b":["\\u0000"]}}')
-    assert places(DEEP, '{"any":{"\\u0000":1}}')
+    assert places(DEEP, '{"any":{"b":["\\u0000"]}}') == ["/any/b/0"]
+    assert places(DEEP, '{"any":{"\\u0000":1}}') == ["/any/\0"]
+    assert places(DEEP, '{"any":[[1' + "0" * 30 + "]]}") == ["/any/0/0"]
     assert places(MIXED, '{"text":"t","kind":"a","loose":{},"table":{"k":1,"k":2}}') == ["/table/k"]
 
 

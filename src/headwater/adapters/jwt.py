@@ -107,9 +107,6 @@ class JwtVerifier:
         raise self._refuse("the token is not believed")
 
     def _candidates(self, token: str) -> Sequence[tuple[str, Any]]:
-
-
-
         try:
             head = token.partition(".")[0].encode()
             kid = msgspec.json.decode(base64.urlsafe_b64decode(head + b"=" * (-len(head) % 4))).get("kid")

@@ -208,7 +208,26 @@ def _walk(hint: Any, value: Any, path: str, errors: list[FieldError], depth: int
             if len(errors) == before:
                 _convert(hint, value, path, errors)
             return
-    _convert(hint, value, path, errors)
+    before = len(errors)
+    _walk_untyped(value, path, errors)
+    if len(errors) == before:
+        _convert(hint, value, path, errors)
+
+
+def _walk_untyped(value: Any, path: str, errors: list[FieldError]) -> None:
+    """Collect what is wrong whatever the type, below a value that was looked at."""
+    if isinstance(value, list):
+        inner = [(str(index), item) for index, item in enumerate(value)]
+    elif isinstance(value, dict):
+        inner = list(value.items())
+    else:
+        return
+    for name, item in inner:
+        place = f"{path}/{_escape(name)}"
+        if not _plainly_wrong(name, place, errors) and not _plainly_wrong(item, place, errors):
+            _walk_untyped(item, place, errors)
+        if len(errors) > ERRORS_MOST:
+            return
 
 
 def _walk_struct(
