@@ -20,7 +20,7 @@ ELSEWHERE = {
 }
 """Points that this workload does not pass, and why."""
 
-APP = '''
+APP = """
 from headwater import Api, App, Command, Ctx, Event, Module, Query, Tx, View, contract, public
 
 @contract("till.pay", v=1, idempotent="request_id")
@@ -87,7 +87,7 @@ v1.post("/pay", Pay)
 v1.get("/count", Count)
 v1.get("/sums", Sums)
 app = App("till", modules=[till, book], apis=[v1])
-'''
+"""
 
 
 @pytest.fixture(scope="module")

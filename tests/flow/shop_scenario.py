@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from headwater import Failure
+from headwater.testing.world import World
 from shop.app import app
 from shop.contracts.catalog import PutProduct
 from shop.contracts.inventory import ReceiveStock, Return, ReturnGoods, ReturnLine, StockOf, Wanted
 from shop.contracts.orders import CancelOrder, Order, OrderById, PlaceOrder
 from shop.ledger import imbalances
-
-from headwater import Failure
-from headwater.testing.world import World
 
 __all__ = ["app", "ledger"]
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A fresh application."""

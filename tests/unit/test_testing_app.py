@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import pytest
+
+from headwater import App, Command, Ctx, Event, Module, Query, Retry, Tx, Use, contract
+from headwater.testing import Mode, StaleFake, TestApp
 from shop.app import app as shop
 from shop.contracts.catalog import Price, PricesOf, PutProduct
 from shop.contracts.inventory import OutOfStock, ReceiveStock, Reserve, Wanted
 from shop.contracts.orders import OrderById, OrderConfirmed, OrderPlaced, PlaceOrder
 from shop.contracts.reports import RevenueReport
-
-from headwater import App, Command, Ctx, Event, Module, Query, Retry, Tx, Use, contract
-from headwater.testing import Mode, StaleFake, TestApp
 from tests.flow.house import migrations
 
 

@@ -26,6 +26,7 @@ ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
 TOKEN_BYTES_MOST = 8 * 1024
 LEEWAY_SECONDS = 30
 REMEMBER_MOST = 10_000
+_NOT_LOADED: Any = object()
 
 
 class JwtVerifier:
@@ -50,7 +51,7 @@ class JwtVerifier:
                 )
             if algorithm == "HS256" and (len(key) < 32 or b"-----BEGIN" in key):
                 raise ConfigurationError(f"key {name!r}: a secret for HS256 has at least 32 bytes, and is no PEM")
-        self._jwt: Any = None
+        self._jwt: Any = _NOT_LOADED
         self._keys: dict[str, tuple[str, Any]] = {}
         if any(algorithm != "HS256" for algorithm, _ in keys.values()):
             self._load()  # so that a bad PEM is found at start; a plain secret can wait for the first token
@@ -95,11 +96,11 @@ class JwtVerifier:
         return identity
 
     def _claims(self, token: str) -> dict[str, Any]:
-        if self._jwt is None:
+        if self._jwt is _NOT_LOADED:
             self._load()
         for algorithm, key in self._candidates(token):
             try:
-                made = self._jwt.decode(token, key, algorithms=[algorithm])
+                made: Any = self._jwt.decode(token, key, algorithms=[algorithm])
             except Exception:  # noqa: S112 - the next key may fit; why not is nobody's business
                 continue
             if made.header.get("typ", "JWT") in ("JWT", "at+jwt") and "crit" not in made.header:

@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
     """One client. Ends by `close` of either side, a broken rule, or a limit.
 
     `since` is when the client last owed us something, in monotonic seconds; `state` says what:
-    "idle" the next request, "head" or "body" the rest of one, "busy" nothing.
+    "idle" the next request, "head" or "body" the rest of one, "lingering" the end of what it was refused for.
     """
 
     def __init__(self, server: Server) -> None:
@@ -225,15 +225,19 @@ class Connection(asyncio.Protocol):
                     self._reading = True
                     self._transport.resume_reading()
             if self._rejected is not None:
-                self._write(problem_of(self._rejected, ""), "GET", keep_alive=False)
+                self._write(problem_of(self._rejected, ""), "GET", keep_alive=False, linger=True)
         finally:
             self._task = None
             self._owe(self.state)
-            if self._server.draining or not self._keep_alive:
+            if self._server.draining or not (self._keep_alive or self.state == "lingering"):
                 self.close_if_idle()
 
-    def _write(self, response: Response, method: str, *, keep_alive: bool) -> bool:
-        """Write one answer; return whether the connection stays."""
+    def _write(self, response: Response, method: str, *, keep_alive: bool, linger: bool = False) -> bool:
+        """Write one answer; return whether the connection stays.
+
+        linger: the client may still be sending. Closing now would make the kernel reset the connection, and
+        the answer could be lost with it; so only our half is closed, and the rest is read and thrown away.
+        """
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
@@ -251,7 +255,10 @@ class Connection(asyncio.Protocol):
         self._server.before_answer()
         transport.write(b"".join(head))
         self.answered = True
-        if not keep_alive:
+        if linger and transport.can_write_eof():
+            transport.write_eof()
+            self._owe("lingering")
+        elif not keep_alive:
             transport.close()
         return keep_alive
 

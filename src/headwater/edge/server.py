@@ -16,6 +16,7 @@ from headwater.ports import Timer
 __all__ = ["Limits", "Server"]
 
 SWEEP_SECONDS = 1.0
+LINGER_SECONDS = 2.0
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -135,6 +136,8 @@ class Server:
 
     def _too_slow(self, connection: Connection, seconds: float) -> bool:
         limits = self.limits
+        if connection.state == "lingering":
+            return seconds > LINGER_SECONDS
         if connection.state == "body":
             return seconds > 10.0 and connection.body_bytes < limits.body_rate * seconds
         if connection.state == "head" or not connection.answered:

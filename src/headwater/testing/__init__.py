@@ -1,9 +1,6 @@
 """For tests of applications and adapters: a runner, fakes, a virtual clock, simulation, kits.
 
-    async with TestApp(app, mode="chaos") as t:
-        await t.call(PlaceOrder(...))
-        await t.settled()
-        assert t.emitted(OrderPlaced) == [...]
+`docs/testing.md` is the guide.
 """
 
 from headwater.testing.app import Mode, TestApp

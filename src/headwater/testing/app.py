@@ -118,7 +118,8 @@ class TestApp:
     # --- asking -------------------------------------------------------------------------------
 
     async def call(
-        self, message: Command[R], *, identity: Identity = ANONYMOUS, within: float | None = None, key: str | None = None
+        self, message: Command[R], *, identity: Identity = ANONYMOUS, within: float | None = None,
+        key: str | None = None,
     ) -> R:
         """Run a command as from outside. Raises as `ctx.call`."""
         context = self.node.context(within=within, identity=identity, idempotency_key=key)
@@ -196,7 +197,7 @@ class TestApp:
         contract has changed since the fake was recorded.
         """
         if self._node is not None:
-            raise RuntimeError("fakes are set before the application starts: t = TestApp(app); t.fake(...); async with t")
+            raise RuntimeError("fakes are set before the start: t = TestApp(app); t.fake(...); async with t: ...")
         if fails is not None:
             answer = failing(fails)
         elif answer is None:

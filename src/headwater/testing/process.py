@@ -8,9 +8,8 @@ import re
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["RunningApp", "running_app"]
@@ -99,7 +98,7 @@ class RunningApp:
 @contextlib.contextmanager
 def running_app(
     project: Path, data: Path, *, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
-) -> Iterator[RunningApp]:
+) -> Generator[RunningApp]:
     """Run a project for the length of a test."""
     app = RunningApp(project, data, arguments=arguments)
     try:

@@ -1,4 +1,6 @@
-"""Run a scenario under many seeds: python -m headwater.testing.simulate MODULE:SCENARIO --seeds 0:2000
+"""Run a scenario under many seeds.
+
+    python -m headwater.testing.simulate MODULE:SCENARIO --seeds 0:2000
 
 The module has `app` and the scenario, an async function that takes a `World`. Seeds that have failed before
 stand in a file, one a line, and are played first; a new failure is added to it. The exit code is 0 when

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import apsw
 
 from headwater.adapters.sqlite import SqliteStore
-from headwater.errors import HeadwaterError, InvalidMessage, NotExecuted, OutcomeUnknown, StoreUnavailable
+from headwater.errors import InvalidMessage, NotExecuted, OutcomeUnknown, StoreUnavailable
 from headwater.model.app import App
 from headwater.model.identity import ANONYMOUS, Identity
 from headwater.model.message import Command, Message, Query
@@ -366,7 +366,8 @@ class World:
                 dead = [letter for store in node.stores.values() for letter in await dead_letters(store)]
                 break
             except StoreUnavailable as error:  # the other process was writing, or there is still work
-                assert self._clock.monotonic() < give_up, f"not settled after {within} virtual seconds: {error}"
+                if self._clock.monotonic() > give_up:
+                    raise AssertionError(f"not settled after {within} virtual seconds: {error}") from error
                 await asyncio.sleep(0.01)
         assert not dead, f"dead letters: {[(d.subscription, d.error) for d in dead]}"
 
