@@ -378,6 +378,35 @@ async def test_lost_source_data_is_noticed_at_start(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_log_is_not_looked_through_again_and_again(tmp_path: Path) -> None:
+    """A subscription whose events are rare still notes how far it has looked."""
+    module = store(tmp_path)
+
+    @module.on(GroundV2, start="beginning")
+    async def keep(event: GroundV2, tx: Tx) -> None:
+        pass
+
+    origin = Module("mill", migrations=migrations(tmp_path, "mill", "create table t (n integer);"))
+
+    @contract("mill.dust", v=1)
+    class Dust(Event):
+        pass
+
+    @origin.handle(Grind)
+    async def grind(cmd: Grind, tx: Tx) -> None:
+        for _ in range(cmd.n):
+            await tx.emit(Dust())
+
+    async with running(tmp_path, origin, module) as node:
+        await call(node, Grind(key="a", n=1_200))
+        for _ in range(100):
+            ((position,),) = await rows(node, "store", "select position from hw_cursor")
+            if position == 1_200:
+                break
+            await asyncio.sleep(0.02)
+        assert position == 1_200
+
+
 async def test_an_event_of_a_missing_module_stops_the_start(tmp_path: Path) -> None:
     """A subscription to a module that is not part of the application is a mistake, named."""
     module = store(tmp_path)

@@ -85,10 +85,8 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         self._can_write.set()
 
-    def eof_received(self) -> bool:
-        """The client has said everything; what it asked for is still answered."""
-        self._keep_alive = False
-        return self._task is not None
+    def eof_received(self) -> None:
+        """The client has closed its half. Hardly any but one that has gone does so, and it counts as gone."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; whatever is wrong with them ends the connection, after the answers before it."""

@@ -12,6 +12,7 @@ process is given up as well: whoever takes over from a dead holder parks the fir
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +47,8 @@ TURN_SECONDS = 0.004
 """A batch gives the write turn back after this long, so that commands do not wait for events."""
 HANDLER_SECONDS = 30.0
 """The budget of one delivery; a lease is held a little longer."""
+LOOKED_MOST = 1_000
+"""Positions without an event for a subscription after which its cursor is stored all the same."""
 ERROR_CHARACTERS = 2_000
 TRANSIENT = (StoreFull, StoreUnavailable, Overloaded, Draining, DeadlineExpired)
 """Not the event's fault: tried again without counting."""
@@ -114,6 +117,7 @@ class Pump(Wakeful):
         self._token = 0
         self._held_until = 0.0
         self._seen: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
 
     def topics(self) -> tuple[str, ...]:
         """Return what wakes it."""
@@ -139,7 +143,7 @@ class Pump(Wakeful):
                         f"{self.name} has consumed {source}'s events up to {position}, but that log ends at {head}: "
                         f"committed data of module {source} was lost; restore it from a backup"
                     )
-                self._seen[source] = position
+                self._seen[source] = self._stored[source] = position
         except BaseException:
             await unit.rollback()
             raise
@@ -201,6 +205,8 @@ class Pump(Wakeful):
         )
         if not records:
             self._seen[source] = max(self._seen[source], looked)
+            if looked - self._stored[source] >= LOOKED_MOST:
+                await self._note_looked(source)
             return False
         await self._hold()
         if records[0].position <= self._seen[source]:
@@ -218,6 +224,20 @@ class Pump(Wakeful):
         except Exception:  # one of them failed; event by event will tell which
             await self._one_by_one(source, deliveries)
         return True
+
+    async def _note_looked(self, source: str) -> None:
+        """Store how far the log holds nothing for this subscription, so that nobody looks through it again."""
+        self._stored[source] = self._seen[source]  # also when somebody else holds the lease: then it is theirs to note
+        with contextlib.suppress(Fenced):
+            await self._hold()
+            unit = await self._begin()
+            try:
+                await self._fence(unit)
+                await self._move(unit, source, self._seen[source])
+            except BaseException:
+                await unit.rollback()
+                raise
+            await unit.commit()
 
     async def _disturb(self, records: Sequence[Record]) -> Sequence[Record]:
         """Deliver late and twice, when asked to."""
@@ -241,7 +261,8 @@ class Pump(Wakeful):
             if claim is None:
                 raise Fenced(f"{self.name}: somebody else holds the lease")
             for source in self._logs:
-                self._seen[source] = max(await self._cursor(unit, source), 0)
+                self._stored[source] = await self._cursor(unit, source)
+                self._seen[source] = max(self._seen[source], self._stored[source])
             if claim.careful:
                 await self._park_unseen(unit)
         except BaseException:

@@ -355,7 +355,7 @@ class World:
         Raises AssertionError on a dead letter.
         """
         self.calm = True
-        while any(p.node is None or not p.node.ready for p in self._processes):
+        while any(p.node is None or not p.node.ready for p in self._processes):  # noqa: ASYNC110 - virtual time costs nothing
             await asyncio.sleep(0.1)
         node = self._processes[0].node
         assert node is not None
