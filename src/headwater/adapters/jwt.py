@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,7 +112,7 @@ class JwtVerifier:
         try:
             head = token.partition(".")[0].encode()
             kid = msgspec.json.decode(base64.urlsafe_b64decode(head + b"=" * (-len(head) % 4))).get("kid")
-        except (ValueError, AttributeError, binascii.Error, msgspec.MsgspecError):
+        except (ValueError, AttributeError, RecursionError, binascii.Error, msgspec.MsgspecError):
             return ()
         if kid is None:
             return tuple(self._keys.values())
@@ -137,7 +138,7 @@ class JwtVerifier:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 from headwater.edge.head import METHODS
 from headwater.edge.http import Request, Response
@@ -68,7 +69,7 @@ class Asgi:
         except Rejected as rejected:
             return problem_of(rejected, "")
         client = scope.get("client")
-        path = scope.get("raw_path") or str(scope["path"]).encode()
+        path = scope.get("raw_path") or quote(scope["path"]).encode()  # `path` alone is decoded already
         headers = [(bytes(name).lower(), bytes(value)) for name, value in scope["headers"]]
         return await self._router.respond(
             Request(method, path.partition(b"?")[0], scope["query_string"], headers, body, client[0] if client else "")

@@ -359,13 +359,12 @@ class SqliteUnit:
         connection = self._connection()
         try:
             for r in records:
-                connection.execute(
+                connection.run(
                     _APPEND,
                     {
                         "id": r.id, "name": r.name, "version": r.version, "key": r.key, "payload": r.payload,
                         "at": r.at, "trace": r.trace, "identity": r.identity,
                     },
-                    INTERNAL,
                 )
         except HeadwaterError as error:
             self._writer.check_whole(self.batch, error)
