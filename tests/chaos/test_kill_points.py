@@ -15,11 +15,6 @@ import pytest
 from headwater.ports.points import POINTS
 from headwater.testing.process import RunningApp, running_app
 
-ELSEWHERE = {
-    "dead.before_replay_commit": "replay puts a letter back in line; the retry passes the subscription's points",
-}
-"""Points that this workload does not pass, and why."""
-
 APP = """
 from headwater import Api, App, Command, Ctx, Event, Module, Query, Tx, View, contract, public
 
@@ -150,7 +145,7 @@ def eventually(app: RunningApp, expected: list[int]) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("nth", [1, 3])
-@pytest.mark.parametrize("point", [p for p in POINTS if p not in ELSEWHERE])
+@pytest.mark.parametrize("point", list(POINTS))
 def test_killed_at_a_point_nothing_is_lost_or_doubled(project: Path, tmp_path: Path, point: str, nth: int) -> None:
     """Killed at the n-th passing of the point, restarted, asked again with the same ids: all sums are exact."""
     data = tmp_path / "data"
@@ -169,8 +164,3 @@ def test_killed_at_a_point_nothing_is_lost_or_doubled(project: Path, tmp_path: P
             assert ask(app, "/v1/pay", {"request_id": f"r{n}", "cents": 10**n}) == 10**n
         assert ask(app, "/v1/count") == 11111
         eventually(app, [11111, 11111, 11111, 11111])
-
-
-def test_every_point_has_its_place() -> None:
-    """Points that the workload does not pass are listed with a reason, and exist."""
-    assert set(ELSEWHERE) <= set(POINTS)

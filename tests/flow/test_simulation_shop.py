@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from headwater.runtime.delivery import Pump
+from headwater.runtime.inbox import Inbox
 from headwater.testing.simulate import run_seeds
 from headwater.testing.world import simulate, template_of
 from tests.flow.shop_scenario import app, ledger
@@ -51,7 +52,7 @@ def _skip_inbox(patch: pytest.MonkeyPatch) -> None:
     async def always(self: Any, unit: Any, record: Any) -> bool:
         return True
 
-    patch.setattr(Pump, "_first_time", always)
+    patch.setattr(Inbox, "first_time", always)
 
 
 def _cursor_first(patch: pytest.MonkeyPatch) -> None:
@@ -61,7 +62,7 @@ def _cursor_first(patch: pytest.MonkeyPatch) -> None:
     async def wrong(self: Any, source: str, deliveries: Any) -> None:
         unit = await self._begin()
         await self._fence(unit)
-        await self._move(unit, source, deliveries[-1].position)
+        await self._inbox.move(unit, source, deliveries[-1].position)
         await unit.commit()
         await together(self, source, deliveries)
 

@@ -369,7 +369,6 @@ async def test_who_dawdles_is_sent_away(tmp_path, said):
         assert (await site.say(GET + LAST))[0].status == 200
 
 
-@pytest.mark.real
 async def test_a_dripping_head_does_not_buy_time(tmp_path):
     """One byte at a time is still one head: its time runs from its beginning."""
     async with serving(tmp_path, Limits(head_seconds=0.5)) as site, site.line() as (reader, writer):

@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -64,18 +64,18 @@ async def crashed(folder: Path, **options: Any) -> Path:
 
 
 async def test_nothing_the_framework_runs_can_be_run_by_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every text that went through `Connection.run`, word for word, is refused to a module afterwards.
+    """Every text that went through `Connection.run` and `control`, word for word, is refused to a module afterwards.
 
     The statement cache used to hand out the framework's prepared COMMIT, and nobody asked the authorizer.
     """
     texts: dict[str, None] = {}
-    run = _connection.Connection.run
+    for name in ("run", "control"):
 
-    def noting(self: _connection.Connection, sql: str, params: Mapping[str, object] | None = None) -> Any:
-        texts[sql] = None
-        return run(self, sql, params)
+        def noting(self: _connection.Connection, sql: str, *params: Any, real: Any = getattr(_connection.Connection, name)) -> Any:
+            texts[sql] = None
+            return real(self, sql, *params)
 
-    monkeypatch.setattr(_connection.Connection, "run", noting)
+        monkeypatch.setattr(_connection.Connection, name, noting)
     async with opened(tmp_path) as store:
         await add(store, 1, "one")
         assert await rows(store) == [("one",)]
@@ -188,15 +188,15 @@ async def test_neighbours_of_a_lost_transaction_learn_that_nothing_ran(tmp_path:
 async def test_a_rollback_that_fails_does_not_wedge_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a savepoint cannot be rolled back, the transaction is: neighbours are told, and the next unit writes."""
     async with opened(tmp_path) as store:
-        run = _connection.Connection.run
+        control = _connection.Connection.control
         broken = True
 
-        def failing(self: _connection.Connection, sql: str, params: Any = None) -> Any:
+        def failing(self: _connection.Connection, sql: str) -> None:
             if broken and sql == "rollback to hw_unit":
                 raise QueryError("injected")
-            return run(self, sql, params)
+            control(self, sql)
 
-        monkeypatch.setattr(_connection.Connection, "run", failing)
+        monkeypatch.setattr(_connection.Connection, "control", failing)
         for following in (True, False):
             neighbour = asyncio.create_task(add(store, 1, "one"))
             await asyncio.sleep(0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from headwater.cli.settings import Settings
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
 from headwater.model.app import App
@@ -13,9 +13,6 @@ from headwater.runtime.node import Node
 from headwater.topology.file import Topology
 from headwater.topology.identity import verifier_of
 from headwater.topology.secrets import Secret, development_key, resolve
-
-if TYPE_CHECKING:
-    from headwater.cli.serving import Settings
 
 __all__ = ["keys_of", "open_edge"]
 

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from headwater.cli.common import data_option, project_of, the_app, topology_option
-from headwater.cli.serving import Settings, listen, run_loop, serve, settings_of
+from headwater.cli.serving import listen, run_loop, serve, settings_of
+from headwater.cli.settings import Settings
 from headwater.cli.supervisor import Supervisor
 from headwater.model.app import App
 from headwater.topology.check import require_boundaries

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
+from headwater.cli.settings import Settings
 from headwater.errors import ConfigurationError
 from headwater.model.app import App
 from headwater.runtime.parts import DeliveryFaults
@@ -21,33 +20,10 @@ from headwater.topology.crash import crash_points
 from headwater.topology.file import Topology
 from headwater.topology.project import Project
 
-__all__ = ["Settings", "listen", "run_loop", "serve", "settings_of"]
+__all__ = ["listen", "run_loop", "serve", "settings_of"]
 
 DRAIN_SECONDS = 10.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """What a serving process is told. Goes to worker processes as JSON, so it holds no secret."""
-
-    app: str | None
-    folder: str
-    data: str
-    topology: str | None
-    host: str
-    port: int
-    instance: str | None = None
-    slot: int = 0
-    lock: int = -1
-    alive: int = -1
-    dev: bool = False
-
-    def project(self) -> Project:
-        """Return the project it was made from."""
-        return Project(
-            Path(self.folder), app=self.app, data=Path(self.data),
-            topology=None if self.topology is None else Path(self.topology),
-        )
 
 
 def settings_of(project: Project, topology: Topology, *, host: str | None, port: int | None) -> Settings:

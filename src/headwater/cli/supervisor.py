@@ -17,7 +17,8 @@ from types import FrameType
 import click
 import msgspec
 
-from headwater.cli.serving import DRAIN_SECONDS, Settings
+from headwater.cli.serving import DRAIN_SECONDS
+from headwater.cli.settings import Settings
 
 __all__ = ["Supervisor"]
 

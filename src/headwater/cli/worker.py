@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import msgspec
 
-from headwater.cli.serving import Settings, listen, run_loop, serve
+from headwater.cli.serving import listen, run_loop, serve
+from headwater.cli.settings import Settings
 from headwater.errors import ConfigurationError, HeadwaterError
 from headwater.topology.project import load_app
 

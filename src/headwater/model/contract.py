@@ -149,6 +149,9 @@ def _check_name(cls: type[Message], name: str) -> None:
 def _check_fails(cls: type[Message], kind: Kind, fails: tuple[type[Failure], ...]) -> None:
     if fails and kind == "event":
         raise ContractError(f"{cls.__name__}: an event is a fact and cannot fail; remove fails=")
+    given: object = fails
+    if not isinstance(given, tuple):
+        raise ContractError(f"{cls.__name__}: fails= lists Failure classes in a tuple: fails=(OutOfStock,)")
     names: set[str] = set()
     for failure in fails:
         declared: object = failure

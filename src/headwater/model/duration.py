@@ -12,7 +12,8 @@ _SHAPE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 def seconds(text: str) -> float:
     """Return the seconds in a duration such as "800ms". Raises ValueError naming the rule."""
-    match = _SHAPE.fullmatch(text)
+    given: object = text
+    match = _SHAPE.fullmatch(given) if isinstance(given, str) else None
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write a number and ms, s, m, h or d: '800ms'")
     value = float(match[1]) * _UNITS[match[2]]

@@ -100,11 +100,8 @@ class Failure(Exception):
         for field, hint in hints.items():
             if field.startswith("__") or get_origin(hint) is ClassVar:
                 continue
-            if field in cls.__dict__:
-                fields.append((field, hint, cls.__dict__[field]))
-                # The default must not stay on the class, or a missing field would look set.
-            else:
-                fields.append((field, hint))
+            owner = next((c for c in cls.__mro__ if issubclass(c, Failure) and field in c.__dict__), None)
+            fields.append((field, hint) if owner is None else (field, hint, owner.__dict__[field]))
         cls.__failure_fields__ = msgspec.defstruct(
             cls.__name__, fields, frozen=True, kw_only=True, module=cls.__module__
         )
@@ -126,10 +123,6 @@ class Failure(Exception):
             raise AttributeError(f"{type(self).__name__}.{name}: failures are immutable")
         super().__setattr__(name, value)
 
-    def __reduce__(self) -> Any:
-        data = self.__dict__["_data"]
-        return (_rebuild_failure, (type(self), msgspec.structs.asdict(data)))
-
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__["_data"] == other.__dict__["_data"]
 
@@ -138,10 +131,6 @@ class Failure(Exception):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.args))})"
-
-
-def _rebuild_failure(cls: type[Failure], fields: dict[str, Any]) -> Failure:
-    return cls(**fields)
 
 
 def result_of(message: type[Message]) -> Any:

@@ -23,8 +23,11 @@ def json_schema(kind: Any) -> dict[str, Any]:
         [kind], schema_hook=_foreign, ref_template="#/$defs/{name}"
     )
     whole: dict[str, Any] = {"$schema": DIALECT, **schema}
-    if components:
-        whole["$defs"] = components
+    lifted: dict[str, Any] = {}
+    _lift(whole, lifted)
+    _lift(components, lifted)
+    if components or lifted:
+        whole["$defs"] = {**components, **lifted}
     return whole
 
 
@@ -59,8 +62,23 @@ def _shape(value: Any) -> Any:
 
 
 def _foreign(kind: Any) -> dict[str, Any]:
+    """Return the schema that a Pydantic model has of itself; what it refers to is named after the model."""
     schema = getattr(kind, "model_json_schema", None)
     if schema is None:
         raise NotImplementedError(f"{kind!r} has no JSON Schema")
-    made: dict[str, Any] = schema()
+    made: dict[str, Any] = schema(ref_template=f"#/$defs/{kind.__name__}.{{model}}")
+    if "$defs" in made:
+        made["$defs"] = {f"{kind.__name__}.{name}": inner for name, inner in made["$defs"].items()}
     return made
+
+
+def _lift(value: Any, lifted: dict[str, Any]) -> None:
+    """Move every inner `$defs` out: references count from the top of the document."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$defs"), dict):
+            lifted.update(value.pop("$defs"))
+        for item in value.values():
+            _lift(item, lifted)
+    elif isinstance(value, list):
+        for item in value:
+            _lift(item, lifted)

@@ -28,13 +28,14 @@ from headwater.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from headwater.model.codec import from_json, to_json
+from headwater.model.codec import from_json
 from headwater.model.context import Context
 from headwater.model.identity import SYSTEM, Identity
 from headwater.model.module import Subscription
 from headwater.ports import EventLog, Record, Unit
 from headwater.runtime.bound import BoundModule, Call, EventCodec
 from headwater.runtime.deadline import bounded
+from headwater.runtime.inbox import Inbox, Parked
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import NodeCtx, NodeTx
@@ -49,22 +50,10 @@ HANDLER_SECONDS = 30.0
 """The budget of one delivery; a lease is held a little longer."""
 LOOKED_MOST = 1_000
 """Positions without an event for a subscription after which its cursor is stored all the same."""
-ERROR_CHARACTERS = 2_000
 TRANSIENT = (StoreFull, StoreUnavailable, Overloaded, Draining, DeadlineExpired)
 """Not the event's fault: tried again without counting."""
 
 log = logging.getLogger("headwater.delivery")
-
-_HEAD = """subscription = :s and (key = '' or not exists (
-    select 1 from hw_retry as e where e.subscription = r.subscription and e.source = r.source
-    and e.key = r.key and e.position < r.position))"""
-_HEADS = f"""select source, attempts, record from hw_retry as r
-where {_HEAD} and due <= :now order by position limit 64"""  # noqa: S608 - our own words
-_NEXT_DUE = f"select min(due) from hw_retry as r where {_HEAD}"  # noqa: S608
-_PARK = """insert into hw_retry (subscription, id, source, position, key, attempts, due, error, record)
-values (:s, :id, :source, :position, :key, :attempts, :due, :error, :record) on conflict do nothing"""
-_BURY = """insert into hw_dead (id, subscription, source, position, key, attempts, error, record, died_at)
-values (:dead, :s, :source, :position, :key, :attempts, :error, :record, :now) on conflict do nothing"""
 
 
 class Fenced(NotExecuted):
@@ -81,17 +70,6 @@ class Reaction:
     def __init__(self, codec: EventCodec, call: Call) -> None:
         self.codec = codec
         self.call = call
-
-
-class Parked:
-    """One row of `hw_retry`."""
-
-    __slots__ = ("attempts", "record", "source")
-
-    def __init__(self, source: str, attempts: int, record: Record) -> None:
-        self.source = source
-        self.attempts = attempts
-        self.record = record
 
 
 class Pump(Wakeful):
@@ -111,6 +89,7 @@ class Pump(Wakeful):
             for source in logs
         }
         self._waits = waits
+        self._inbox = Inbox(subscription.name, bound.store, parts.clock)
         self._lease = Lease(subscription.name, parts.owner, parts.clock)
         if waits:
             self._lease.seconds = HANDLER_SECONDS + 1.0
@@ -132,12 +111,8 @@ class Pump(Wakeful):
         try:
             for source, log in self._logs.items():
                 head = await log.head()
-                await unit.execute(
-                    """insert into hw_cursor (subscription, source, position) values (:s, :source, :p)
-                    on conflict do nothing""",
-                    {**self._of(source), "p": head if self.subscription.start == "now" else 0},
-                )
-                position = await self._cursor(unit, source)
+                start = head if self.subscription.start == "now" else 0
+                position = await self._inbox.begin_at(unit, source, start)
                 if position > head:
                     raise StoreCorrupt(
                         f"{self.name} has consumed {source}'s events up to {position}, but that log ends at {head}: "
@@ -170,29 +145,13 @@ class Pump(Wakeful):
 
     async def next_due(self) -> float | None:
         """Return when the next parked delivery is due, in wall seconds."""
-        snapshot = self._bound.store.read()
-        try:
-            rows = await snapshot.fetch(_NEXT_DUE, {"s": self.subscription.name})
-        finally:
-            snapshot.close()
-        due: float | None = rows[0][0]
-        return due
+        return await self._inbox.next_due()
 
     async def pending(self) -> bool:
         """Return whether an event has not been dealt with, or waits for another attempt."""
-        snapshot = self._bound.store.read()
-        try:
-            rows = await snapshot.fetch(
-                "select source, position from hw_cursor where subscription = :s", {"s": self.subscription.name}
-            )
-            parked = await snapshot.fetch(
-                "select 1 from hw_retry where subscription = :s limit 1", {"s": self.subscription.name}
-            )
-        finally:
-            snapshot.close()
-        if parked:
+        if await self._inbox.any_parked():
             return True
-        for source, position in rows:
+        for source, position in (await self._inbox.cursors()).items():
             if source in self._logs:
                 waiting, _ = await self._logs[source].read(after=position, names=self._names[source], limit=1)
                 if waiting:
@@ -233,7 +192,7 @@ class Pump(Wakeful):
             unit = await self._begin()
             try:
                 await self._fence(unit)
-                await self._move(unit, source, self._seen[source])
+                await self._inbox.move(unit, source, self._seen[source])
             except BaseException:
                 await unit.rollback()
                 raise
@@ -261,7 +220,7 @@ class Pump(Wakeful):
             if claim is None:
                 raise Fenced(f"{self.name}: somebody else holds the lease")
             for source in self._logs:
-                self._stored[source] = await self._cursor(unit, source)
+                self._stored[source] = await self._inbox.cursor(unit, source)
                 self._seen[source] = max(self._seen[source], self._stored[source])
             if claim.careful:
                 await self._park_unseen(unit)
@@ -284,9 +243,9 @@ class Pump(Wakeful):
         for source, log in self._logs.items():
             records, _ = await log.read(after=self._seen[source], names=self._names[source], limit=BATCH_MOST)
             for record in records:
-                await self._park(unit, source, record, attempts=0, due=0.0, error="")
+                await self._inbox.park(unit, source, record)
             if records:
-                await self._move(unit, source, records[-1].position)
+                await self._inbox.move(unit, source, records[-1].position)
                 self._seen[source] = records[-1].position
 
     # --- a batch in one transaction -----------------------------------------------------------
@@ -298,7 +257,7 @@ class Pump(Wakeful):
         try:
             await self._fence(unit)
             position = await self._handle_many(unit, source, deliveries, spoke)
-            await self._move(unit, source, position)
+            await self._inbox.move(unit, source, position)
             self._points.hit("subscription.before_commit")
         except BaseException:
             await unit.rollback()
@@ -310,11 +269,11 @@ class Pump(Wakeful):
         self, unit: Unit, source: str, deliveries: Sequence[Record], spoke: list[NodeTx]
     ) -> int:
         give_back = self._clock.monotonic() + TURN_SECONDS
-        blocked = await self._blocked(unit, source)
+        blocked = await self._inbox.blocked(unit, source)
         position = self._seen[source]
         for record in deliveries:
             event = await self._admit(unit, source, record, blocked)
-            if event is not None and await self._first_time(unit, record):
+            if event is not None and await self._inbox.first_time(unit, record):
                 spoke.append(await self._react(unit, record, event))
             position = max(position, record.position)
             if self._clock.monotonic() > give_back:
@@ -324,12 +283,12 @@ class Pump(Wakeful):
     async def _admit(self, unit: Unit, source: str, record: Record, blocked: set[str]) -> Any | None:
         """Return the event, or None when the record was parked behind its key or buried as unreadable."""
         if record.key and record.key in blocked:
-            await self._park(unit, source, record, attempts=0, due=0.0, error="")
+            await self._inbox.park(unit, source, record)
             return None
         try:
             return self._decode(record)
         except DecodeError as error:
-            await self._bury(unit, source, record, attempts=1, error=str(error))
+            await self._inbox.bury(unit, source, record, attempts=1, error=str(error))
             return None
 
     async def _react(self, unit: Unit, record: Record, event: Any) -> NodeTx:
@@ -364,9 +323,9 @@ class Pump(Wakeful):
         unit = await self._begin()
         try:
             await self._fence(unit)
-            event = await self._admit(unit, source, record, await self._blocked(unit, source))
+            event = await self._admit(unit, source, record, await self._inbox.blocked(unit, source))
             if event is None:
-                await self._move(unit, source, record.position)
+                await self._inbox.move(unit, source, record.position)
         except BaseException:
             await unit.rollback()
             raise
@@ -387,12 +346,12 @@ class Pump(Wakeful):
         ctx = NodeCtx(self._bound, context, context.deadline, 0)
         tx = NodeTx(self._bound, ctx, emits=not self.subscription.tables)
         try:
-            if not await self._known(record):
+            if not await self._inbox.known(record):
                 call = self._reactions[record.name, record.version].call(event, ctx, tx, None)
                 await bounded(call, context.deadline, self._clock, self.name)
             unit = await tx.unit()
             await self._fence(unit)
-            if not await self._first_time(unit, record):
+            if not await self._inbox.first_time(unit, record):
                 await tx.abort()
                 await self._settle(source, record, parked=parked)
                 return None
@@ -424,25 +383,21 @@ class Pump(Wakeful):
 
     async def _clear(self, unit: Unit, source: str, record: Record, *, parked: bool) -> None:
         if parked:
-            await unit.execute("delete from hw_retry where subscription = :s and id = :id", self._id(record))
+            await self._inbox.unpark(unit, record)
         else:
-            await self._move(unit, source, record.position)
+            await self._inbox.move(unit, source, record.position)
 
     # --- what failed --------------------------------------------------------------------------
 
     async def _retry_due(self) -> bool:
-        snapshot = self._bound.store.read()
-        try:
-            rows = await snapshot.fetch(_HEADS, {"s": self.subscription.name, "now": self._clock.wall()})
-        finally:
-            snapshot.close()
-        if not rows:
+        due = await self._inbox.due()
+        if not due:
             return False
         await self._hold()
-        for source, attempts, data in rows:
+        for parked in due:
             if self.stopping:
                 break
-            await self._retry(Parked(source, attempts, from_json(Record, data)))
+            await self._retry(parked)
         return True
 
     async def _retry(self, parked: Parked) -> None:
@@ -467,15 +422,12 @@ class Pump(Wakeful):
         unit = await self._begin()
         try:
             await self._fence(unit)
-            rows = await unit.execute(
-                "update hw_retry set attempts = :attempts, due = :due where subscription = :s and id = :id",
-                {**self._id(record), "attempts": attempt, "due": self._due(attempt)},
-            )
+            found = await self._inbox.count(unit, record, attempts=attempt, due=self._due(attempt))
         except BaseException:
             await unit.rollback()
             raise
         await unit.commit()
-        return rows == 1
+        return found
 
     async def _set_aside(
         self, source: str, record: Record, attempts: int, error: Exception | None, *, parked: bool
@@ -493,15 +445,12 @@ class Pump(Wakeful):
             await self._fence(unit)
             if not last:
                 if parked:
-                    await unit.execute(
-                        "update hw_retry set error = :error, due = :due where subscription = :s and id = :id",
-                        {**self._id(record), "error": said[:ERROR_CHARACTERS], "due": self._due(attempts)},
-                    )
+                    await self._inbox.count(unit, record, attempts=attempts, due=self._due(attempts), error=said)
                 else:
-                    await self._park(unit, source, record, attempts=attempts, due=self._due(attempts), error=said)
-                    await self._move(unit, source, record.position)
+                    await self._inbox.park(unit, source, record, attempts=attempts, due=self._due(attempts), error=said)
+                    await self._inbox.move(unit, source, record.position)
             else:
-                await self._bury(unit, source, record, attempts=attempts, error=said or "it ended the process")
+                await self._inbox.bury(unit, source, record, attempts=attempts, error=said or "it ended the process")
                 await self._clear(unit, source, record, parked=parked)
         except BaseException:
             await unit.rollback()
@@ -513,16 +462,10 @@ class Pump(Wakeful):
         wait = min(retry.first * 2.0 ** (attempts - 1), retry.most)
         return self._clock.wall() + self._parts.random.uniform(wait / 2, wait)
 
-    # --- rows ---------------------------------------------------------------------------------
+    # --- small things -------------------------------------------------------------------------
 
     async def _begin(self) -> Unit:
         return await self._bound.store.begin(deadline=self._clock.monotonic() + HANDLER_SECONDS)
-
-    def _of(self, source: str) -> dict[str, object]:
-        return {"s": self.subscription.name, "source": source}
-
-    def _id(self, record: Record) -> dict[str, object]:
-        return {"s": self.subscription.name, "id": record.id}
 
     def _decode(self, record: Record) -> Any:
         reaction = self._reactions.get((record.name, record.version))
@@ -536,59 +479,4 @@ class Pump(Wakeful):
         return Context(
             deadline=self._clock.monotonic() + HANDLER_SECONDS, identity=identity, request_id=record.id,
             trace_id=trace_id, span_id=span_id,
-        )
-
-    async def _cursor(self, unit: Unit, source: str) -> int:
-        rows = await unit.fetch(
-            "select position from hw_cursor where subscription = :s and source = :source", self._of(source)
-        )
-        return int(rows[0][0])
-
-    async def _move(self, unit: Unit, source: str, position: int) -> None:
-        await unit.execute(
-            "update hw_cursor set position = :p where subscription = :s and source = :source and position < :p",
-            {**self._of(source), "p": position},
-        )
-
-    async def _blocked(self, unit: Unit, source: str) -> set[str]:
-        rows = await unit.fetch(
-            "select distinct key from hw_retry where subscription = :s and source = :source and key <> ''",
-            self._of(source), most=1_000_000,
-        )
-        return {key for (key,) in rows}
-
-    async def _known(self, record: Record) -> bool:
-        snapshot = self._bound.store.read()
-        try:
-            rows = await snapshot.fetch("select 1 from hw_inbox where subscription = :s and id = :id", self._id(record))
-        finally:
-            snapshot.close()
-        return bool(rows)
-
-    async def _first_time(self, unit: Unit, record: Record) -> bool:
-        """Enter the event in the inbox; False when its effect is there already."""
-        return await unit.execute(
-            "insert into hw_inbox (subscription, id, at) values (:s, :id, :at) on conflict do nothing",
-            {**self._id(record), "at": self._clock.wall()},
-        ) == 1
-
-    async def _park(
-        self, unit: Unit, source: str, record: Record, *, attempts: int, due: float, error: str
-    ) -> None:
-        await unit.execute(
-            _PARK,
-            {
-                **self._id(record), **self._of(source), "position": record.position, "key": record.key,
-                "attempts": attempts, "due": due, "error": error[:ERROR_CHARACTERS], "record": to_json(record),
-            },
-        )
-
-    async def _bury(self, unit: Unit, source: str, record: Record, *, attempts: int, error: str) -> None:
-        await unit.execute(
-            _BURY,
-            {
-                **self._of(source), "dead": f"{self.subscription.name}:{record.id}", "position": record.position,
-                "key": record.key, "attempts": attempts, "error": error[:ERROR_CHARACTERS],
-                "record": to_json(record), "now": self._clock.wall(),
-            },
         )

@@ -16,7 +16,8 @@ from headwater.model.identity import SYSTEM
 from headwater.model.module import Subscription
 from headwater.ports import EventLog, Record, Store, Unit
 from headwater.runtime.bound import BoundModule
-from headwater.runtime.delivery import ERROR_CHARACTERS, HANDLER_SECONDS, Reaction
+from headwater.runtime.delivery import HANDLER_SECONDS, Reaction
+from headwater.runtime.inbox import ERROR_CHARACTERS
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import NodeCtx, NodeTx

@@ -17,7 +17,8 @@ from headwater.model.message import Failure
 from headwater.model.module import Retry
 from headwater.ports import Record, Row, Unit
 from headwater.runtime.bound import BoundModule, Endpoint
-from headwater.runtime.delivery import ERROR_CHARACTERS, TRANSIENT, Fenced
+from headwater.runtime.delivery import TRANSIENT, Fenced
+from headwater.runtime.inbox import ERROR_CHARACTERS
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
 from headwater.runtime.wakeful import Wakeful

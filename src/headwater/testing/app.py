@@ -28,7 +28,7 @@ from headwater.runtime.parts import DeliveryFaults
 from headwater.testing.clock import VirtualClock, let_others_run
 from headwater.testing.fakes import Fakes, Spec, failing
 from headwater.testing.http import HttpClient, KnownTokens
-from headwater.topology.assemble import embedded_parts
+from headwater.topology.assemble import assemble
 
 __all__ = ["Mode", "TestApp"]
 
@@ -74,11 +74,10 @@ class TestApp:
             folder = Path(self._folder.name)
         chaos = DeliveryFaults(duplicate=1.0, delay=0.01) if self._mode == "chaos" else None
         (folder / "run").mkdir(parents=True, exist_ok=True)
-        parts = embedded_parts(
+        node = assemble(
             self._app, data=folder, durability="process", encode=self._mode != "plain", faults=chaos,
             replace=self._replace, fakes=self._fakes.answers, clock=self._clock, bell=LocalBell(),
         )
-        node = Node(self._app, parts)
         await node.start()
         self._node = node
         self._http = HttpClient(Router(self._app.apis, node, verifier=KnownTokens()))

@@ -20,7 +20,7 @@ from headwater.runtime.node import Node
 from headwater.runtime.parts import DeliveryFaults, Parts, Statements
 from headwater.runtime.tables import SCHEMA
 
-__all__ = ["assemble", "embedded_parts", "open_stores"]
+__all__ = ["assemble", "open_stores"]
 
 _TABLE = re.compile(r"create\s+(?:virtual\s+)?table\s+(?:if\s+not\s+exists\s+)?[\"`\[]?(\w+)", re.IGNORECASE)
 
@@ -37,45 +37,24 @@ def assemble(
     points: CrashPoints | None = None,
     replace: Mapping[Callable[..., Any], object] | None = None,
     fakes: Mapping[type[Message], Callable[[Any], Any]] | None = None,
+    clock: Clock | None = None,
+    bell: Bell | None = None,
 ) -> Node:
     """Return a node of all the application's modules on embedded parts under `data`.
 
     instance: shared by the workers of one instance, new for each start of it. slot: this worker's
-    number. The caller holds the data folder's lock. Nothing is opened before `Node.start`.
+    number. clock, bell, replace and fakes stand in for what tests want to hold in their hands. The
+    caller holds the data folder's lock. Nothing is opened before `Node.start`.
     """
-    return Node(
-        app,
-        embedded_parts(
-            app, data=data, durability=durability, instance=instance, slot=slot, encode=encode, faults=faults,
-            points=points, replace=replace, fakes=fakes,
-        ),
-    )
-
-
-def embedded_parts(
-    app: App,
-    *,
-    data: Path,
-    durability: Literal["disk", "process"] = "disk",
-    instance: str | None = None,
-    slot: int = 0,
-    encode: bool = False,
-    faults: DeliveryFaults | None = None,
-    points: CrashPoints | None = None,
-    replace: Mapping[Callable[..., Any], object] | None = None,
-    fakes: Mapping[type[Message], Callable[[Any], Any]] | None = None,
-    clock: Clock | None = None,
-    bell: Bell | None = None,
-) -> Parts:
-    """Return the embedded parts, some of them replaced."""
     clock, executor, points, ids = clock or SystemClock(), ThreadExecutor(), points or CrashPoints(), SystemIds()
     make = _stores(app, data, durability, clock=clock, executor=executor, points=points)
-    return Parts(
+    parts = Parts(
         store=make, scratch=_scratch(make, data), clock=clock, random=SystemRandom(), ids=ids, executor=executor,
         bell=bell or SocketBell(data / "run", f"worker-{slot}"), telemetry=Meter(), points=points,
         owner=f"{instance or ids.new()}:{slot}:{ids.new()}", encode=encode, faults=faults, replace=replace,
         fakes=fakes, statements=_statements(),
     )
+    return Node(app, parts)
 
 
 def open_stores(app: App, *, data: Path) -> dict[str, SqliteStore]:

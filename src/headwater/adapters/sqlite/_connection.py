@@ -125,6 +125,14 @@ class Connection:
         except apsw.Error as error:
             raise self.translate(error, sql) from error
 
+    def control(self, sql: str) -> None:
+        """Run a statement of the framework's own that has neither parameters nor rows."""
+        self.mode = INTERNAL
+        try:
+            self._cursor.execute(sql)
+        except apsw.Error as error:
+            raise self.translate(error, sql) from error
+
     def execute(self, sql: str, params: Params, mode: int) -> int:
         """Run one statement; return the rows it changed."""
         statement = self._known[mode].get(sql) or self._learn(sql, mode)
@@ -140,7 +148,10 @@ class Connection:
 
     def fetch(self, sql: str, params: Params, mode: int, most: int) -> list[Row]:
         """Return the rows, at most `most`. Raises apsw.InterruptError when the progress handler says so."""
-        statement = self._known[mode].get(sql) or self._learn(sql, mode)
+        return self.fetch_known(self._known[mode].get(sql) or self._learn(sql, mode), sql, params, mode, most)
+
+    def fetch_known(self, statement: Statement, sql: str, params: Params, mode: int, most: int) -> list[Row]:
+        """Fetch with what `statement` returned for the same text and mode."""
         if statement.names != params.keys():
             raise _parameters(statement, params, sql)
         self.mode = mode

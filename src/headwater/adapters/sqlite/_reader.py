@@ -28,28 +28,23 @@ INLINE_STEPS = 10_000
 
 
 class _Reader:
-    """A read connection with a step limit that can be switched off.
+    """A read connection with a step limit that can be switched off. `strikes` is set to 0 before each statement.
 
     SQLite counts the steps of a prepared statement over all its runs, so the first strike of a run may be
     owed to runs before; only the second says that this one is long.
     """
 
-    __slots__ = ("_strikes", "connection", "inline")
+    __slots__ = ("connection", "inline", "strikes")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.inline = True
-        self._strikes = 0
+        self.strikes = 0
         connection.db.set_progress_handler(self._too_long, INLINE_STEPS)
 
-    def begin_run(self) -> Connection:
-        """Return the connection for one statement, whose steps are counted from here."""
-        self._strikes = 0
-        return self.connection
-
     def _too_long(self) -> bool:
-        self._strikes += 1
-        return self.inline and self._strikes > 1
+        self.strikes += 1
+        return self.inline and self.strikes > 1
 
 
 class Readers:
@@ -151,33 +146,44 @@ class SqliteSnapshot:
         """Return the rows."""
         reader = self._reader
         if reader is None or self._busy is not None:
-            reader = await self._open()
+            reader = self._open_at_once() or await self._open()
         mode = USER if user else INTERNAL
         statement = reader.connection.statement(sql, mode)
         if not statement.readonly:
             raise QueryError(f"a snapshot only reads: {short(sql)}")
         if not statement.long:
             try:
-                return reader.begin_run().fetch(sql, params, mode, most)
+                reader.strikes = 0
+                return reader.connection.fetch_known(statement, sql, params, mode, most)
             except apsw.InterruptError:
                 statement.long = True
         return await self._aside(reader, lambda: reader.connection.fetch(sql, params, mode, most))
+
+    def _open_at_once(self) -> _Reader | None:
+        if self._busy is not None:
+            return None
+        self._check_open()
+        reader = self._readers.take()
+        return None if reader is None else self._begin(reader)
 
     async def _open(self) -> _Reader:
         while self._busy is not None:
             await asyncio.shield(self._busy)
         if self._reader is not None:
             return self._reader
-        self._check_open()
-        reader = self._readers.take()
-        if reader is None:
-            with self._alone():
-                reader = await self._readers.wait()
-            if self._closed:
-                self._readers.give(reader)
-                self._check_open()
+        if reader := self._open_at_once():
+            return reader
+        with self._alone():
+            reader = await self._readers.wait()
+        if self._closed:
+            self._readers.give(reader)
+            self._check_open()
+        return self._begin(reader)
+
+    def _begin(self, reader: _Reader) -> _Reader:
         try:
-            reader.begin_run().run("begin")
+            reader.strikes = 0
+            reader.connection.control("begin")
         except BaseException:
             self._readers.forget(reader)
             raise
@@ -220,7 +226,7 @@ class SqliteSnapshot:
         """Return the names of the columns."""
         reader = self._reader
         if reader is None or self._busy is not None:
-            reader = await self._open()
+            reader = self._open_at_once() or await self._open()
         return reader.connection.statement(sql, USER if user else INTERNAL).columns
 
     def close(self) -> None:
@@ -233,7 +239,8 @@ class SqliteSnapshot:
             self._readers.forget(reader)
             return
         try:
-            reader.begin_run().run("commit")
+            reader.strikes = 0
+            reader.connection.control("commit")
         except Exception:  # the connection is of no use any more
             self._readers.forget(reader)
         else:

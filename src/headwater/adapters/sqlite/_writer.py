@@ -108,7 +108,7 @@ class Writer:
                 self._give_up(self._batch)
             if self._batch is None:
                 await self._open(deadline)
-            self.connection.run("savepoint hw_unit")
+            self.connection.control("savepoint hw_unit")
         except BaseException:
             self._end_turn()
             raise
@@ -144,7 +144,7 @@ class Writer:
         pause = LOCK_WAIT_SECONDS
         while True:
             try:
-                self.connection.run("begin immediate")
+                self.connection.control("begin immediate")
             except StoreUnavailable as busy:
                 if not isinstance(busy.__cause__, (apsw.BusyError, apsw.LockedError)):
                     raise
@@ -233,7 +233,7 @@ class Writer:
         started = self._clock.monotonic()
         failure: HeadwaterError | None = None
         try:
-            self.connection.run("commit")
+            self.connection.control("commit")
         except StoreFull as full:
             failure = full
         except HeadwaterError as error:
@@ -250,7 +250,7 @@ class Writer:
         certain = not isinstance(failure, CommitUnknown)
         try:
             if self.connection.db.in_transaction:
-                self.connection.run("rollback")
+                self.connection.control("rollback")
         except (apsw.Error, HeadwaterError):
             certain = False
         if not certain:
@@ -376,7 +376,7 @@ class SqliteUnit:
         """End the turn and wait for the shared commit."""
         writer = self._writer
         try:
-            self._connection().run("release hw_unit")
+            self._connection().control("release hw_unit")
         except TransactionClosed:
             raise
         except HeadwaterError as error:
@@ -396,8 +396,8 @@ class SqliteUnit:
         writer = self._writer
         try:
             if self.batch is not None and self.batch.failure is None:
-                writer.connection.run("rollback to hw_unit")
-                writer.connection.run("release hw_unit")
+                writer.connection.control("rollback to hw_unit")
+                writer.connection.control("release hw_unit")
         except HeadwaterError as error:
             if self.batch is not None:
                 self.batch.failure = _lost(error)

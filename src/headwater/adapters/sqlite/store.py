@@ -175,7 +175,7 @@ class SqliteStore:
             raise StoreForeign(f"module {self._module}: {path} is not a database of Headwater; choose another --data")
         if header and reserved != bytes([CHECKSUM_BYTES]):
             raise self._damaged("its header, or it was rewritten without checksums")
-        if self._migrate and marks == ["disk"]:
+        if (marks or [self._durability]) == ["disk"]:
             _wal.audit(path)
 
     def _damaged(self, what: str) -> StoreCorrupt:

@@ -1,0 +1,34 @@
+"""What a serving process is told by the command that starts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from headwater.topology.project import Project
+
+__all__ = ["Settings"]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What a serving process is told. Goes to worker processes as JSON, so it holds no secret."""
+
+    app: str | None
+    folder: str
+    data: str
+    topology: str | None
+    host: str
+    port: int
+    instance: str | None = None
+    slot: int = 0
+    lock: int = -1
+    alive: int = -1
+    dev: bool = False
+
+    def project(self) -> Project:
+        """Return the project it was made from."""
+        return Project(
+            Path(self.folder), app=self.app, data=Path(self.data),
+            topology=None if self.topology is None else Path(self.topology),
+        )
