@@ -21,7 +21,6 @@ POINTS: dict[str, str] = {
     "subscription.after_commit": "effect and cursor are committed, the next batch is not read",
     "send.before_run": "a durable command is due and has not run",
     "send.after_run": "a durable command has run, its row is still there",
-    "dead.before_replay_commit": "a dead letter was handled again, not committed",
     "projection.before_swap": "a rebuilt read model is complete, not yet in place",
     "edge.before_answer": "the call has its outcome, no byte of the answer is written",
 }
