@@ -171,7 +171,8 @@ def bare(synchronous: str) -> Iterator[apsw.Connection]:
     """Open SQLite as one would by hand, with an outbox."""
     with tempfile.TemporaryDirectory() as folder:
         db = apsw.Connection(f"{folder}/bare.db")
-        db.execute(f"pragma journal_mode = wal; pragma synchronous = {synchronous}")
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", synchronous)
         db.execute(TABLE)
         db.execute("create table outbox (position integer primary key autoincrement, id text unique, payload blob)")
         try:

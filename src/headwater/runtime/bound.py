@@ -29,9 +29,11 @@ from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, shareable
 
-__all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "caller", "command_run", "query_run"]
+__all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
 
 Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
+Runs = tuple[Run, Run]
+"""How a contract is run for another handler, and for a request from outside, which may bring a key."""
 Call = Callable[[Any, NodeCtx, "NodeTx | None", "NodeView | None"], Coroutine[Any, Any, Any]]
 
 
@@ -89,12 +91,12 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_bound", "_clean", "_clock", "_copy", "_fails", "_monotonic", "_record", "_run", "_span", "contract",
+        "_bound", "_clean", "_clock", "_copy", "_fails", "_monotonic", "_outer", "_record", "_run", "_span", "contract",
         "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
     )
 
     def __init__(
-        self, contract: Contract, bound: BoundModule, run: Run, parts: Parts, *, handler: Handler | None,
+        self, contract: Contract, bound: BoundModule, runs: Runs, parts: Parts, *, handler: Handler | None,
         clean: bool = True,
     ) -> None:
         self.contract = contract
@@ -108,7 +110,7 @@ class Endpoint:
         }
         self._bound = bound
         self._fails = contract.fails
-        self._run = run
+        self._run, self._outer = runs
         self._clock = parts.clock
         self._monotonic = parts.clock.monotonic
         self._record = parts.telemetry.cell(contract).record
@@ -141,7 +143,7 @@ class Endpoint:
                 raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another: a circle")
             if copy:
                 message = self._received(message)
-            work = self._run(message, ctx)
+            work = self._run(message, ctx) if ctx.depth else self._outer(message, ctx)
             try:
                 waits_for = work.send(None)
             except StopIteration as done:
@@ -190,7 +192,7 @@ class Endpoint:
         return type(failure)(**{name: getattr(data, name) for name in data.__struct_fields__})
 
 
-def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts) -> Run:
+def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts) -> Runs:
     """Compile a command: scope, handler, kept answer, commit."""
     call = caller(handler, plan, values, parts)
     contract = handler.contract
@@ -224,20 +226,18 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
         return result
 
     if TX in plan.slots or contract.idempotent is not None:
-        return run
+        return run, run
     # nothing to commit: the handler's own coroutine is all there is, unless the request brought a key
-    return lambda message, ctx: (
-        call(message, ctx, None, None)
-        if ctx.depth or ctx.context.idempotency_key is None
-        else run(message, ctx)
-    )
+    bare = _bare(handler, plan, call)
+    return bare, lambda message, ctx: (bare if ctx.context.idempotency_key is None else run)(message, ctx)
 
 
-def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts) -> Run:
+def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts) -> Runs:
     """Compile a query: a view if it takes one, and nothing to commit."""
     call = caller(handler, plan, values, parts)
     if VIEW not in plan.slots:
-        return lambda message, ctx: call(message, ctx, None, None)
+        bare = _bare(handler, plan, call)
+        return bare, bare
 
     async def run(message: Any, ctx: NodeCtx) -> Any:
         view = NodeView(bound)
@@ -246,7 +246,14 @@ def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[An
         finally:
             view.close()
 
-    return run
+    return run, run
+
+
+def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
+    """Return what runs a handler that has neither transaction nor view: itself, where that fits."""
+    if plan.slots == (CTX,) and plan.positional and not plan.sync:
+        return handler.function
+    return lambda message, ctx: call(message, ctx, None, None)
 
 
 def caller(

@@ -24,7 +24,7 @@ from headwater.runtime.bound import (
     BoundModule,
     Endpoint,
     EventCodec,
-    Run,
+    Runs,
     caller,
     command_run,
     query_run,
@@ -191,7 +191,7 @@ class Node:
     async def _bind(self) -> None:
         for message, fake in self.parts.fakes.items():
             anyone = next(iter(self._bound.values()))
-            self._enter(Endpoint(contract_of(message), anyone, _fake_run(fake), self.parts, handler=None))
+            self._enter(Endpoint(contract_of(message), anyone, _fake_runs(fake), self.parts, handler=None))
         for bound in self._bound.values():
             for handler in bound.module.handlers.values():
                 if handler.contract.message not in self.table:
@@ -213,16 +213,19 @@ class Node:
     async def _endpoint(self, bound: BoundModule, handler: Handler) -> Endpoint:
         if handler.contract.kind == "command":
             read, values = await self._resolve(handler, (CTX, TX))
-            run = command_run(bound, handler, read, values, self.parts)
+            runs = command_run(bound, handler, read, values, self.parts)
         else:
             read, values = await self._resolve(handler, (CTX, VIEW))
-            run = query_run(bound, handler, read, values, self.parts)
-            run = self._freshened(bound, run)
-        return Endpoint(handler.contract, bound, run, self.parts, handler=handler, clean=not read.injected)
+            runs = query_run(bound, handler, read, values, self.parts)
+            runs = self._freshened(bound, runs)
+        return Endpoint(handler.contract, bound, runs, self.parts, handler=handler, clean=not read.injected)
 
-    def _freshened(self, bound: BoundModule, run: Run) -> Run:
+    def _freshened(self, bound: BoundModule, runs: Runs) -> Runs:
         projections = [s for s in bound.module.subscriptions.values() if s.tables]
-        return Freshness(bound.store, projections, self.parts.clock).around(run) if projections else run
+        if not projections:
+            return runs
+        around = Freshness(bound.store, projections, self.parts.clock).around
+        return around(runs[0]), around(runs[1])
 
     async def _resolve(self, handler: Handler, allowed: tuple[Any, ...]) -> tuple[Plan, tuple[Any, ...]]:
         read = plan(handler, allowed=allowed)
@@ -262,9 +265,9 @@ class Node:
         return logs
 
 
-def _fake_run(fake: Any) -> Run:
+def _fake_runs(fake: Any) -> Runs:
     async def run(message: Any, _ctx: NodeCtx) -> Any:
         answer = fake(message)
         return await answer if inspect.isawaitable(answer) else answer
 
-    return run
+    return run, run
