@@ -16,9 +16,10 @@ from headwater.errors import (
     NotExecuted,
     OutcomeUnknown,
 )
-from headwater.model.codec import Codec, field_error
+from headwater.model.codec import Codec, field_error, to_json
 from headwater.model.context import Context
 from headwater.model.contract import Contract, contract_of
+from headwater.model.identity import ANONYMOUS, Identity
 from headwater.model.message import Event, Failure, Message
 from headwater.model.module import Handler, Module
 from headwater.ports import Outcome, Row, Store
@@ -65,6 +66,7 @@ class BoundModule:
         self.events: dict[type[Event], EventCodec] = {}
         self.readers: dict[tuple[Any, str], Callable[[Row], Any]] = {}
         self._statements = parts.statements
+        self._identity: tuple[Identity, bytes] = (ANONYMOUS, to_json(ANONYMOUS))
 
     def learn_event(self, event: Event) -> EventCodec:
         """Return the codec of an event the module may emit. Raises HandlerError for anybody else's."""
@@ -78,6 +80,12 @@ class BoundModule:
             )
         codec = self.events[type(event)] = EventCodec(contract)
         return codec
+
+    def written(self, identity: Identity) -> bytes:
+        """Return an identity as events carry it; the last one is remembered, because it is often the same."""
+        if identity is not self._identity[0]:
+            self._identity = (identity, to_json(identity))
+        return self._identity[1]
 
     def statement(self, sql: object, params: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
         """Turn a query builder's statement into SQL and parameters."""

@@ -93,6 +93,7 @@ class Pump(Wakeful):
         self._lease = Lease(subscription.name, parts.owner, parts.clock)
         if waits:
             self._lease.seconds = HANDLER_SECONDS + 1.0
+        self._identity: tuple[bytes, Identity] = (b"", SYSTEM)
         self._token = 0
         self._held_until = 0.0
         self._seen: dict[str, int] = {}
@@ -474,7 +475,9 @@ class Pump(Wakeful):
         return reaction.codec.from_json(record.payload)
 
     def _context(self, record: Record) -> Context:
-        identity = from_json(Identity, record.identity) if record.identity else SYSTEM
+        if record.identity != self._identity[0]:  # mostly one and the same: events come in runs
+            self._identity = (record.identity, from_json(Identity, record.identity) if record.identity else SYSTEM)
+        identity = self._identity[1]
         _, trace_id, span_id, _ = record.trace.split("-") if record.trace else ("", "", "", "")
         return Context(
             deadline=self._clock.monotonic() + HANDLER_SECONDS, identity=identity, request_id=record.id,

@@ -242,7 +242,7 @@ class NodeTx(_Reading):
             Record(
                 id=module.ids.new(), name=contract.name, version=contract.version,
                 key="" if contract.key is None else str(getattr(event, contract.key)), payload=payload,
-                at=module.clock.wall(), trace=_traceparent(context), identity=to_json(context.identity),
+                at=module.clock.wall(), trace=_traceparent(context), identity=module.written(context.identity),
             )
         )
 
@@ -261,7 +261,7 @@ class NodeTx(_Reading):
         now = module.clock.wall()
         record = Record(
             id=module.ids.new(), name=endpoint.contract.name, version=endpoint.contract.version, key="",
-            payload=payload, at=now, trace=_traceparent(context), identity=to_json(context.identity),
+            payload=payload, at=now, trace=_traceparent(context), identity=module.written(context.identity),
         )
         self._sends.append((record, now + after))
 

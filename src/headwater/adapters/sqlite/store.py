@@ -125,9 +125,10 @@ class SqliteStore:
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            turn = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
             self._open_lock = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            turn = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
+            self._unlock()
             raise ConfigurationError(f"module {self._module}: {path} cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(turn, fcntl.LOCK_EX)
