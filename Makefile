@@ -32,13 +32,13 @@ run: $(VENV)/.run ## the shop at http://127.0.0.1:8000, embedded
 	cd $(SHOP) && exec ../../$(BIN)/headwater run
 
 test: $(VENV)/.dev ## everything: style, types, floor plan, all tests
-	@$(BIN)/python tests/everything.py
+	@$(BIN)/python -m tests.everything
 
 quick: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -q -m "not real"
 
 lint: $(VENV)/.dev ## style, types and floor plan only
-	@$(BIN)/python tests/everything.py --checks
+	@$(BIN)/python -m tests.everything --checks
 
 bench: $(VENV)/.dev ## benchmarks, on one pinned core
 	$(BIN)/python -m bench

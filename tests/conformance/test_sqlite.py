@@ -10,7 +10,7 @@ from headwater.adapters.system import SystemClock, ThreadExecutor
 from headwater.ports import CrashPoints
 from headwater.runtime.tables import SCHEMA
 from headwater.testing.log_kit import LogKit
-from headwater.testing.store_kit import StoreHouse, StoreKit
+from headwater.testing.store_kit import RestartKit, SnapshotKit, StoreHouse, StoreKit
 
 
 class Disk(StoreHouse):
@@ -38,16 +38,15 @@ class Process(Disk):
 class Memory(Disk):
     """In this process's memory; a snapshot is as new as its last fetch, because readers share the writer's connection."""
 
-    snapshots_hold = False
     survives_restart = False
 
     def place(self, folder: Path) -> str:
         return f"file:/{folder.name}?vfs=memdb"
 
 
-class TestDiskStore(Disk, StoreKit): ...
+class TestDiskStore(Disk, StoreKit, SnapshotKit, RestartKit): ...
 class TestDiskLog(Disk, LogKit): ...
-class TestProcessStore(Process, StoreKit): ...
+class TestProcessStore(Process, StoreKit, SnapshotKit, RestartKit): ...
 class TestProcessLog(Process, LogKit): ...
 class TestMemoryStore(Memory, StoreKit): ...
 class TestMemoryLog(Memory, LogKit): ...

@@ -28,7 +28,7 @@ from headwater.errors import (
 )
 from headwater.ports import Row, Store
 
-__all__ = ["StoreHouse", "StoreKit"]
+__all__ = ["RestartKit", "SnapshotKit", "StoreHouse", "StoreKit"]
 
 TABLES = """
 create table item (id integer primary key, word text not null unique);
@@ -41,13 +41,11 @@ WORDS = "select word from item order by id"
 
 
 class StoreHouse:
-    """Makes stores for a kit. A store that promises less says so here, and why in its own words.
+    """Makes stores for a kit. A store inherits the kits whose promises it makes.
 
-    snapshots_hold: a snapshot sees one moment, beside a writer. survives_restart: committed rows are
-    there after `close` or `abandon` and a second `open`.
+    survives_restart: committed rows are there after `close` or `abandon` and a second `open`.
     """
 
-    snapshots_hold: ClassVar[bool] = True
     survives_restart: ClassVar[bool] = True
 
     async def new_store(self, folder: Path, *, migrations: Path, waiting_most: int = 10_000) -> Store:
@@ -289,23 +287,6 @@ class StoreKit(StoreHouse):
 
     # --- snapshots ----------------------------------------------------------------------------
 
-    async def test_a_snapshot_sees_one_moment(self, tmp_path: Path) -> None:
-        """From its first fetch to its end a snapshot does not move, and sees nothing uncommitted."""
-        if not self.snapshots_hold:
-            pytest.skip("this store declares that its snapshots do not hold beside a writer")
-        async with self.opened(tmp_path) as store:
-            await add(store, 1, "one")
-            snapshot = store.read()
-            assert list(await snapshot.fetch(WORDS, {}, user=True)) == [("one",)]
-            unit = await store.begin(deadline=soon())
-            await unit.execute(INSERT, {"id": 2, "word": "two"}, user=True)
-            assert await rows(store) == [("one",)]
-            await unit.commit()
-            assert list(await snapshot.fetch(WORDS, {}, user=True)) == [("one",)]
-            snapshot.close()
-            snapshot.close()
-            assert await rows(store) == [("one",), ("two",)]
-
     async def test_a_snapshot_cannot_write(self, tmp_path: Path) -> None:
         """A statement that would write is a QueryError."""
         async with self.opened(tmp_path) as store:
@@ -333,9 +314,42 @@ class StoreKit(StoreHouse):
 
     # --- the store's life ---------------------------------------------------------------------
 
+    async def test_a_closed_store_is_unavailable(self, tmp_path: Path) -> None:
+        """Before `open` and after `close`, `begin` and `read` raise StoreUnavailable."""
+        store = await self.new_store(tmp_path, migrations=migrations(tmp_path))
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.begin(deadline=soon())
+            with pytest.raises(StoreUnavailable):
+                await store.read().fetch(WORDS, {}, user=True)
+            await store.open()
+            await store.close()
+
+
+class SnapshotKit(StoreHouse):
+    """For stores whose snapshots hold beside a writer. A store in memory may be weaker, and says so."""
+
+    async def test_a_snapshot_sees_one_moment(self, tmp_path: Path) -> None:
+        """From its first fetch to its end a snapshot does not move, and sees nothing uncommitted."""
+        async with self.opened(tmp_path) as store:
+            await add(store, 1, "one")
+            snapshot = store.read()
+            assert list(await snapshot.fetch(WORDS, {}, user=True)) == [("one",)]
+            unit = await store.begin(deadline=soon())
+            await unit.execute(INSERT, {"id": 2, "word": "two"}, user=True)
+            assert await rows(store) == [("one",)]
+            await unit.commit()
+            assert list(await snapshot.fetch(WORDS, {}, user=True)) == [("one",)]
+            snapshot.close()
+            snapshot.close()
+            assert await rows(store) == [("one",), ("two",)]
+
+
+class RestartKit(StoreHouse):
+    """For stores that are still there when every opener has gone."""
+
     async def test_committed_rows_survive_a_restart(self, tmp_path: Path) -> None:
         """After `close` and a second `open` everything committed is there."""
-        self._needs_restart()
         async with self.opened(tmp_path) as store:
             await asyncio.gather(*(add(store, number, f"w{number}") for number in range(20)))
         async with self.opened(tmp_path) as store:
@@ -343,7 +357,6 @@ class StoreKit(StoreHouse):
 
     async def test_abandon_loses_exactly_the_uncommitted(self, tmp_path: Path) -> None:
         """After `abandon`, as after a crash, acknowledged units are there and the open one is not."""
-        self._needs_restart()
         async with self.opened(tmp_path) as store:
             await add(store, 1, "one")
             unit = await store.begin(deadline=soon())
@@ -354,7 +367,6 @@ class StoreKit(StoreHouse):
 
     async def test_closing_finishes_what_is_ready(self, tmp_path: Path) -> None:
         """`close` commits units that asked for it, rolls back the open one and refuses who waits."""
-        self._needs_restart()
         async with self.opened(tmp_path) as store:
             ready = asyncio.create_task(add(store, 1, "one"))
             await asyncio.sleep(0)
@@ -371,25 +383,9 @@ class StoreKit(StoreHouse):
         async with self.opened(tmp_path) as store:
             assert await rows(store) == [("one",)]
 
-    async def test_a_closed_store_is_unavailable(self, tmp_path: Path) -> None:
-        """Before `open` and after `close`, `begin` and `read` raise StoreUnavailable."""
-        store = await self.new_store(tmp_path, migrations=migrations(tmp_path))
-        for _ in range(2):
-            with pytest.raises(StoreUnavailable):
-                await store.begin(deadline=soon())
-            with pytest.raises(StoreUnavailable):
-                await store.read().fetch(WORDS, {}, user=True)
-            await store.open()
-            await store.close()
-
     async def test_two_openers_at_once(self, tmp_path: Path) -> None:
         """Two stores of one database open together, migrate once, and both see every commit."""
-        self._needs_restart()
         async with self.opened(tmp_path) as one, self.opened(tmp_path) as two:
             await asyncio.gather(*(add(store, n, f"w{n}") for n, store in enumerate([one, two] * 10)))
             assert len(await rows(one)) == len(await rows(two)) == 20
             assert await rows(two, "select count from counter") == [(0,)]
-
-    def _needs_restart(self) -> None:
-        if not self.survives_restart:
-            pytest.skip("this store declares that it does not survive a restart")
