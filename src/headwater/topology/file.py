@@ -6,9 +6,7 @@ TOML, no import strings, secrets only by reference. Whatever is wrong with it is
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -97,6 +95,8 @@ class Topology(_Section, frozen=True, kw_only=True):
 
 def load_topology(path: Path) -> Topology:
     """Read and check a topology file. Raises TopologyError with `file:line` and a stable code."""
+    import tomllib  # a worker process without a topology file needs neither this nor difflib
+
     text = _read(path)
     try:
         tables = tomllib.loads(text)
@@ -189,6 +189,8 @@ def _check_value(where: str, name: str, value: Any, kind: Any) -> None:
 
 
 def _suggest(name: str, known: Any) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
 

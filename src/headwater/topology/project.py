@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-import tomllib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +93,8 @@ def _search(start: Path) -> tuple[Path, dict[str, str]]:
         path = folder / "pyproject.toml"
         if not path.is_file():
             continue
+        import tomllib
+
         try:
             said: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("headwater")
         except (OSError, ValueError) as error:
