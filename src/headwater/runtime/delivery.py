@@ -39,7 +39,7 @@ from headwater.runtime.inbox import Inbox, Parked
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import NodeCtx, NodeTx
-from headwater.runtime.wakeful import Wakeful
+from headwater.runtime.wakeful import IDLE_SECONDS, Wakeful
 
 __all__ = ["Fenced", "Pump", "Reaction"]
 
@@ -96,6 +96,8 @@ class Pump(Wakeful):
         self._identity: tuple[bytes, Identity] = (b"", SYSTEM)
         self._token = 0
         self._held_until = 0.0
+        self._parked = True  # unless looked
+        self._look_again = 0.0
         self._seen: dict[str, int] = {}
         self._stored: dict[str, int] = {}
 
@@ -139,14 +141,22 @@ class Pump(Wakeful):
 
     async def step(self) -> bool:
         """Deal with what is due and with one batch of each source; return whether there was any."""
-        worked = await self._retry_due()
+        worked = await self._retry_due() if self._may_be_parked() else False
         for source in self._logs:
             worked = await self._take(source) or worked
         return worked
 
     async def next_due(self) -> float | None:
         """Return when the next parked delivery is due, in wall seconds."""
-        return await self._inbox.next_due()
+        return await self._inbox.next_due() if self._parked else None
+
+    def _may_be_parked(self) -> bool:
+        """Whether to look for parked deliveries: this pump parks them, but people may put dead letters back in line."""
+        now = self._clock.monotonic()
+        if not self._parked and now < self._look_again:
+            return False
+        self._look_again = now + IDLE_SECONDS
+        return True
 
     async def pending(self) -> bool:
         """Return whether an event has not been dealt with, or waits for another attempt."""
@@ -223,6 +233,8 @@ class Pump(Wakeful):
             for source in self._logs:
                 self._stored[source] = await self._inbox.cursor(unit, source)
                 self._seen[source] = max(self._seen[source], self._stored[source])
+            if claim.token != self._token:  # somebody else may have parked something meanwhile
+                self._parked = True
             if claim.careful:
                 await self._park_unseen(unit)
         except BaseException:
@@ -244,7 +256,7 @@ class Pump(Wakeful):
         for source, log in self._logs.items():
             records, _ = await log.read(after=self._seen[source], names=self._names[source], limit=BATCH_MOST)
             for record in records:
-                await self._inbox.park(unit, source, record)
+                await self._park(unit, source, record)
             if records:
                 await self._inbox.move(unit, source, records[-1].position)
                 self._seen[source] = records[-1].position
@@ -270,7 +282,7 @@ class Pump(Wakeful):
         self, unit: Unit, source: str, deliveries: Sequence[Record], spoke: list[NodeTx]
     ) -> int:
         give_back = self._clock.monotonic() + TURN_SECONDS
-        blocked = await self._inbox.blocked(unit, source)
+        blocked = await self._blocked(unit, source)
         position = self._seen[source]
         for record in deliveries:
             event = await self._admit(unit, source, record, blocked)
@@ -284,7 +296,7 @@ class Pump(Wakeful):
     async def _admit(self, unit: Unit, source: str, record: Record, blocked: set[str]) -> Any | None:
         """Return the event, or None when the record was parked behind its key or buried as unreadable."""
         if record.key and record.key in blocked:
-            await self._inbox.park(unit, source, record)
+            await self._park(unit, source, record)
             return None
         try:
             return self._decode(record)
@@ -324,7 +336,7 @@ class Pump(Wakeful):
         unit = await self._begin()
         try:
             await self._fence(unit)
-            event = await self._admit(unit, source, record, await self._inbox.blocked(unit, source))
+            event = await self._admit(unit, source, record, await self._blocked(unit, source))
             if event is None:
                 await self._inbox.move(unit, source, record.position)
         except BaseException:
@@ -393,7 +405,9 @@ class Pump(Wakeful):
     async def _retry_due(self) -> bool:
         due = await self._inbox.due()
         if not due:
+            self._parked = await self._inbox.any_parked()
             return False
+        self._parked = True
         await self._hold()
         for parked in due:
             if self.stopping:
@@ -448,7 +462,7 @@ class Pump(Wakeful):
                 if parked:
                     await self._inbox.count(unit, record, attempts=attempts, due=self._due(attempts), error=said)
                 else:
-                    await self._inbox.park(unit, source, record, attempts=attempts, due=self._due(attempts), error=said)
+                    await self._park(unit, source, record, attempts=attempts, due=self._due(attempts), error=said)
                     await self._inbox.move(unit, source, record.position)
             else:
                 await self._inbox.bury(unit, source, record, attempts=attempts, error=said or "it ended the process")
@@ -464,6 +478,15 @@ class Pump(Wakeful):
         return self._clock.wall() + self._parts.random.uniform(wait / 2, wait)
 
     # --- small things -------------------------------------------------------------------------
+
+    async def _blocked(self, unit: Unit, source: str) -> set[str]:
+        return await self._inbox.blocked(unit, source) if self._parked else set()
+
+    async def _park(
+        self, unit: Unit, source: str, record: Record, *, attempts: int = 0, due: float = 0.0, error: str = ""
+    ) -> None:
+        self._parked = True
+        await self._inbox.park(unit, source, record, attempts=attempts, due=due, error=error)
 
     async def _begin(self) -> Unit:
         return await self._bound.store.begin(deadline=self._clock.monotonic() + HANDLER_SECONDS)

@@ -8,7 +8,7 @@ import logging
 from headwater.errors import NotExecuted
 from headwater.runtime.parts import Parts
 
-__all__ = ["Wakeful"]
+__all__ = ["IDLE_SECONDS", "Wakeful"]
 
 log = logging.getLogger("headwater.runtime")
 
