@@ -317,6 +317,28 @@ async def test_what_nobody_provides_is_named_at_start(tmp_path: Path) -> None:
             pass
 
 
+def chicken(egg: Annotated[int, Use(lambda: 0)]) -> int:
+    return egg
+
+
+def egg(hen: Annotated[int, Use(chicken)]) -> int:
+    return hen
+
+
+async def test_providers_in_a_circle_are_named_at_start(tmp_path: Path) -> None:
+    """The circle is spelled out, and the handler that needs it is named."""
+    chicken.__annotations__["egg"] = Annotated[int, Use(egg)]
+    module = Module("desk")
+
+    @module.handle(Serve)
+    async def serve(cmd: Serve, n: Annotated[int, Use(chicken)]) -> int:
+        return n
+
+    with pytest.raises(InjectionError, match="circle: chicken -> egg -> chicken"):
+        async with running(tmp_path, module):
+            pass
+
+
 async def test_a_query_cannot_take_a_transaction(tmp_path: Path) -> None:
     """What changes nothing is given nothing to change things with."""
     module = Module("bank")
