@@ -22,8 +22,8 @@ class Cutter:
 
     done = False
 
-    def cut(self, data: bytes) -> int:
-        """Return how many of these bytes belong to the body. Raises Rejected for bad framing."""
+    def cut(self, data: bytes, at: int) -> int:
+        """Return where in `data`, from `at` on, the body's bytes end. Raises Rejected for bad framing."""
         raise NotImplementedError
 
 
@@ -34,12 +34,12 @@ class ByLength(Cutter):
         self._left = length
         self.done = length == 0
 
-    def cut(self, data: bytes) -> int:
-        """Return how many of these bytes belong to the body."""
-        taken = min(self._left, len(data))
+    def cut(self, data: bytes, at: int) -> int:
+        """Return where the body's bytes end."""
+        taken = min(self._left, len(data) - at)
         self._left -= taken
         self.done = self._left == 0
-        return taken
+        return at + taken
 
 
 class Chunked(Cutter):
@@ -51,9 +51,8 @@ class Chunked(Cutter):
         self._trailer = False
         self._trailer_bytes = 0
 
-    def cut(self, data: bytes) -> int:
-        """Return how many of these bytes belong to the body."""
-        at = 0
+    def cut(self, data: bytes, at: int) -> int:
+        """Return where the body's bytes end."""
         while at < len(data) and not self.done:
             if self._data_left:
                 taken = min(self._data_left, len(data) - at)

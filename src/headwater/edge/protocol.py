@@ -95,25 +95,34 @@ class Connection(asyncio.Protocol):
         if self.state == "idle":
             self._owe("head")
         try:
-            while data:
-                data = self._feed_head(data) if self._cutter is None else self._feed_body(data)
+            at = 0
+            while at < len(data):
+                at = self._feed_head(data, at) if self._cutter is None else self._feed_body(data, at)
         except Rejected as rejected:
             self._rejected = rejected
             self._go_on()
 
     # --- cutting ------------------------------------------------------------------------------
 
-    def _feed_head(self, data: bytes) -> bytes:
-        """Collect a head and, when it is whole, begin its request. Return what comes behind it."""
+    def _feed_head(self, data: bytes, at: int) -> int:
+        """Collect a head and, when it is whole, begin its request. Return where it ends in `data`."""
         head = self._head
-        start = max(0, len(head) - 3)
-        head += data
-        end = head.find(b"\r\n\r\n", start)
+        if head:
+            collected = len(head)
+            head += data[at:]
+            end = head.find(b"\r\n\r\n", max(0, collected - 3))
+            if end >= 0:
+                whole, at = bytes(head[: end + 4]), at + end + 4 - collected
+                head.clear()
+        else:
+            end = data.find(b"\r\n\r\n", at)
+            if end >= 0:
+                whole, at = data[at : end + 4], end + 4
+            else:
+                head += data[at:]
         if end < 0:
             _check_unfinished(head)
-            return b""
-        whole, rest = bytes(head[: end + 4]), bytes(head[end + 4 :])
-        head.clear()
+            return len(data)
         _check_unfinished(whole)
         check_raw(whole)
         self._headers = []
@@ -123,17 +132,17 @@ class Connection(asyncio.Protocol):
         self._parse(whole)
         if self._cutter is not None and self._cutter.done:
             self._complete()
-        return rest
+        return at
 
-    def _feed_body(self, data: bytes) -> bytes:
-        """Feed the part of `data` that belongs to the body. Return the rest."""
+    def _feed_body(self, data: bytes, at: int) -> int:
+        """Feed the part of `data` that belongs to the body. Return where it ends."""
         cutter = self._cutter
         assert cutter is not None
-        taken = cutter.cut(data)
-        self._parse(data[:taken])
+        end = cutter.cut(data, at)
+        self._parse(data[at:end])
         if cutter.done:
             self._complete()
-        return data[taken:]
+        return end
 
     def _parse(self, data: bytes) -> None:
         try:
