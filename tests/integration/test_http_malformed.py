@@ -379,7 +379,10 @@ async def test_a_dripping_head_does_not_buy_time(tmp_path):
                     break
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0.02)
-            assert await closed == b""
+            try:
+                assert await closed == b""
+            except ConnectionResetError:
+                pass  # a byte was on its way when the server closed: that is an end too
     assert site.seen == []
 
 
