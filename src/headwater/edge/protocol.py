@@ -28,6 +28,7 @@ PIPELINED_MOST = 16
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS = (204, 304)
+_HEAD_END = b"\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -106,23 +107,10 @@ class Connection(asyncio.Protocol):
 
     def _feed_head(self, data: bytes, at: int) -> int:
         """Collect a head and, when it is whole, begin its request. Return where it ends in `data`."""
-        head = self._head
-        if head:
-            collected = len(head)
-            head += data[at:]
-            end = head.find(b"\r\n\r\n", max(0, collected - 3))
-            if end >= 0:
-                whole, at = bytes(head[: end + 4]), at + end + 4 - collected
-                head.clear()
-        else:
-            end = data.find(b"\r\n\r\n", at)
-            if end >= 0:
-                whole, at = data[at : end + 4], end + 4
-            else:
-                head += data[at:]
-        if end < 0:
-            _check_unfinished(head)
-            return len(data)
+        whole, end = self._cut_head(data, at)
+        if whole is None:
+            _check_unfinished(self._head)
+            return end
         _check_unfinished(whole)
         check_raw(whole)
         self._headers = []
@@ -132,7 +120,23 @@ class Connection(asyncio.Protocol):
         self._parse(whole)
         if self._cutter is not None and self._cutter.done:
             self._complete()
-        return at
+        return end
+
+    def _cut_head(self, data: bytes, at: int) -> tuple[bytes | None, int]:
+        """Return a whole head, or None while its end is missing, and where in `data` to go on."""
+        head = self._head
+        collected = len(head)
+        if not collected:
+            end = data.find(_HEAD_END, at)
+            if end >= 0:  # mostly: nothing is copied but the head
+                return data[at : end + 4], end + 4
+        head += data[at:]
+        end = head.find(_HEAD_END, max(0, collected - 3))
+        if end < 0:
+            return None, len(data)
+        whole = bytes(head[: end + 4])
+        head.clear()
+        return whole, at + end + 4 - collected
 
     def _feed_body(self, data: bytes, at: int) -> int:
         """Feed the part of `data` that belongs to the body. Return where it ends."""
