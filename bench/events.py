@@ -3,14 +3,16 @@
     python -m bench.events [--json]
 
 Publishing is a command whose handler emits; handling is a subscription's transaction with its inbox
-row and cursor. Durability is stated in each row. litequeue stands beside it when it is installed; a
-contender that needs a server is not started here.
+row and cursor. Durability is stated in each row. litequeue stands beside it, and FastStream on NATS where
+`faststream[nats]` and `nats-server` are installed; the server is started here, on a free port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import shutil
+import socket
 import statistics
 import tempfile
 import time
@@ -152,6 +154,61 @@ def litequeue(*, clock: Callable[[], float], events: int = 1024) -> float:
         return (clock() - started) / events * 1e6
 
 
+def faststream(*, clock: Callable[[], float], producers: int, events: int = 2048) -> float:
+    """Return microseconds (of this process's `clock`) an event of FastStream on NATS JetStream.
+
+    Typed with Pydantic, its natural way; acknowledged publishing; a server of its own on a free port, whose
+    own work is not counted.
+    """
+    from faststream.nats import JStream, NatsBroker
+    from pydantic import BaseModel
+
+    class Message(BaseModel):
+        thing: str
+        n: int
+        text: str
+
+    async def main(folder: Path) -> float:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server = await asyncio.create_subprocess_exec(
+            "nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder),
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await asyncio.sleep(0.5)
+            done, count = asyncio.Event(), 0
+            broker = NatsBroker(f"nats://127.0.0.1:{port}", logger=None)  # a line for each message would not be fair
+            stream = JStream(name="bench", subjects=["happened"])
+
+            async def received(message: Message) -> None:
+                nonlocal count
+                count += 1
+                if count == events:
+                    done.set()
+
+            broker.subscriber("happened", stream=stream, durable="bench")(received)
+            await broker.start()
+
+            async def produce(first: int) -> None:
+                for n in range(first, events, producers):
+                    message = Message(thing=f"thing-{n % 50}", n=n, text="x" * 60)
+                    await broker.publish(message, "happened", stream="bench")
+
+            started = clock()
+            await asyncio.gather(*(produce(first) for first in range(producers)))
+            await done.wait()
+            used = clock() - started
+            await broker.stop()
+            return used / events * 1e6
+        finally:
+            server.terminate()
+            await server.wait()
+
+    return _run(main)
+
+
 def latency(durability: Durability, events: int = 300) -> float:
     """Return the median milliseconds from the emit to the handler, one event at a time."""
 
@@ -180,6 +237,8 @@ def run() -> list[Result]:
     }
     if importlib.util.find_spec("litequeue"):
         cpu["litequeue, process"] = lambda: litequeue(clock=time.process_time)
+    if importlib.util.find_spec("faststream") and shutil.which("nats-server"):
+        cpu["FastStream on NATS JetStream, 64 producers"] = lambda: faststream(clock=time.process_time, producers=64)
     base = next(iter(cpu))
     return [
         compare("Publish to handled, CPU", cpu, base=base, unit="us of CPU an event", rounds=5),
