@@ -1,30 +1,36 @@
 """Headwater: write a backend once, as modules; run it as one process or as many."""
 
 from headwater.errors import HeadwaterError, NotExecuted, OutcomeUnknown
-from headwater.model.api import Api, authenticated, public, role
+from headwater.model.api import Api, authenticated, public, role, scope
 from headwater.model.app import App
 from headwater.model.contract import contract
 from headwater.model.identity import Identity
 from headwater.model.injection import Use
+from headwater.model.limits import Limit
 from headwater.model.message import Command, Event, Failure, Meta, Query, Value
 from headwater.model.module import Module, Retry
 from headwater.model.scope import Ctx, Tx, View
+from headwater.model.web import Cors, Private, Shared
 
 __all__ = [
     "Api",
     "App",
     "Command",
+    "Cors",
     "Ctx",
     "Event",
     "Failure",
     "HeadwaterError",
     "Identity",
+    "Limit",
     "Meta",
     "Module",
     "NotExecuted",
     "OutcomeUnknown",
+    "Private",
     "Query",
     "Retry",
+    "Shared",
     "Tx",
     "Use",
     "Value",
@@ -33,6 +39,7 @@ __all__ = [
     "contract",
     "public",
     "role",
+    "scope",
 ]
 
 __version__ = "0.1.0"

@@ -12,9 +12,12 @@ from headwater.errors import ContractError
 from headwater.model.duration import seconds
 from headwater.model.message import Command, Event, Failure, Message, Query, result_of
 
-__all__ = ["Contract", "Kind", "contract", "contract_of"]
+__all__ = ["PRIORITIES", "Contract", "Kind", "Priority", "contract", "contract_of"]
 
 Kind = Literal["command", "query", "event"]
+Priority = Literal["critical", "high", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
+"""Who is served first when not everybody can be, from first to last."""
 M = TypeVar("M", bound=Message)
 E = TypeVar("E", bound=Event)
 A = TypeVar("A", bound=Command[Any] | Query[Any])
@@ -27,16 +30,19 @@ class Contract:
     """The agreement behind one message class. Read-only; made by `@contract`.
 
     `name` is what stands on the wire; its first word is the module that owns the contract.
-    `within` is the longest a call may take, in seconds.
+    `within` is the longest a call may take, in seconds. `slo_p99` (seconds) and `availability` (a share of
+    calls) are what is aimed at; None where nothing was said.
     """
 
     __slots__ = (
-        "fails", "idempotent", "key", "kind", "message", "module", "name", "result", "version", "within",
+        "availability", "fails", "idempotent", "key", "kind", "message", "module", "name", "priority", "result",
+        "slo_p99", "version", "within",
     )
 
     def __init__(
         self, *, name: str, version: int, kind: Kind, message: type[Message], result: Any,
         fails: tuple[type[Failure], ...], within: float, idempotent: str | None, key: str | None,
+        priority: Priority = "normal", slo_p99: float | None = None, availability: float | None = None,
     ) -> None:
         self.name = name
         self.module = name.partition(".")[0]
@@ -48,6 +54,9 @@ class Contract:
         self.within = within
         self.idempotent = idempotent
         self.key = key
+        self.priority = priority
+        self.slo_p99 = slo_p99
+        self.availability = availability
 
     @property
     def wire_name(self) -> str:
@@ -64,11 +73,13 @@ def contract(name: str, *, v: int, within: str = "5s") -> Callable[[type[M]], ty
 def contract(name: str, *, v: int, key: str) -> Callable[[type[E]], type[E]]: ...
 @overload
 def contract(
-    name: str, *, v: int, fails: tuple[type[Failure], ...], within: str = "5s"
+    name: str, *, v: int, fails: tuple[type[Failure], ...] = (), within: str = "5s",
+    priority: Priority = "normal", slo_p99: str | None = None, availability: float | None = None,
 ) -> Callable[[type[A]], type[A]]: ...
 @overload
 def contract(
-    name: str, *, v: int, fails: tuple[type[Failure], ...] = (), within: str = "5s", idempotent: str
+    name: str, *, v: int, fails: tuple[type[Failure], ...] = (), within: str = "5s", idempotent: str,
+    priority: Priority = "normal", slo_p99: str | None = None, availability: float | None = None,
 ) -> Callable[[type[C]], type[C]]: ...
 def contract(
     name: str,
@@ -78,6 +89,9 @@ def contract(
     within: str = "5s",
     idempotent: str | None = None,
     key: str | None = None,
+    priority: Priority = "normal",
+    slo_p99: str | None = None,
+    availability: float | None = None,
 ) -> Callable[[Any], Any]:
     """Declare a message class as a contract.
 
@@ -87,6 +101,9 @@ def contract(
     within: the longest a call may take ("800ms"); the caller's own budget may shorten it.
     idempotent: the field whose value makes repeats of a command harmless.
     key: the field of an event that orders it: events with one key arrive in commit order.
+    priority: who is served first when not everybody can be: "critical", "high", "normal" or "low".
+    slo_p99: the time that 99 of 100 calls shall stay below ("300ms"). availability: the share of calls
+    that shall end in a value or a declared refusal (0.999). Both are measured, and what is left of them told.
 
     Raises ContractError at import, naming the class and the fix.
     """
@@ -103,6 +120,7 @@ def contract(
         except ValueError as error:
             raise ContractError(f"{cls.__name__}: within={error}") from None
         _check_fails(cls, kind, fails)
+        aimed = _check_aims(cls, priority, slo_p99, availability)
         if idempotent is not None:
             _check_field(cls, kind, "idempotent", idempotent, "command")
         if key is not None:
@@ -111,6 +129,7 @@ def contract(
             name=name, version=v, kind=kind, message=cls,
             result=None if kind == "event" else result_of(cls),
             fails=fails, within=limit, idempotent=idempotent, key=key,
+            priority=priority, slo_p99=aimed, availability=availability,
         )
         return cls
 
@@ -163,6 +182,18 @@ def _check_fails(cls: type[Message], kind: Kind, fails: tuple[type[Failure], ...
                 "give one of them name="
             )
         names.add(failure.__failure_name__)
+
+
+def _check_aims(cls: type[Message], priority: str, slo_p99: str | None, availability: float | None) -> float | None:
+    """Return `slo_p99` in seconds."""
+    if priority not in PRIORITIES:
+        raise ContractError(f"{cls.__name__}: priority={priority!r}; use one of {', '.join(PRIORITIES)}")
+    if availability is not None and not 0 < availability < 1:
+        raise ContractError(f"{cls.__name__}: availability={availability!r} is a share of calls, such as 0.999")
+    try:
+        return None if slo_p99 is None else seconds(slo_p99)
+    except ValueError as error:
+        raise ContractError(f"{cls.__name__}: slo_p99={error}") from None
 
 
 def _check_field(cls: type[Message], kind: Kind, option: str, field: str, only: Kind) -> None:

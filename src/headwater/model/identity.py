@@ -8,11 +8,12 @@ __all__ = ["ANONYMOUS", "SYSTEM", "Identity"]
 
 
 class Identity(Value):
-    """The caller: a subject (None when nobody has signed in), roles, and a tenant if there are any."""
+    """The caller: a subject (None when nobody has signed in), roles, scopes, and a tenant if there are any."""
 
     subject: str | None = None
     roles: tuple[str, ...] = ()
     tenant: str | None = None
+    scopes: tuple[str, ...] = ()
 
 
 ANONYMOUS = Identity()
