@@ -150,7 +150,7 @@ async def serving(tmp_path: Any, limits: Limits | None = None) -> AsyncIterator[
     module = notes(holder, migrations=migrations(tmp_path, "notes", "create table note (text text not null);"))
     node = Node(App("house", modules=[module]), parts(tmp_path))
     await node.start()
-    server = Server(Router([api()], node), limits=limits)
+    server = Server(Router([api()], node), clock=node.parts.clock, points=node.parts.points, limits=limits)
     await server.start()
     holder.append(Site(node, server))
     try:
@@ -232,9 +232,9 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "empty name": (with_header(b": c\r\n"), 400),
     "name beyond ASCII": (with_header("Ä: c\r\n".encode()), 400),
     "no colon": (with_header(b"A b\r\n"), 400),
-    "HTTP/9.9": (get(b"/v1/notes/a", version=b"HTTP/9.9"), 400),
+    "HTTP/9.9": (get(b"/v1/notes/a", version=b"HTTP/9.9"), 505),
     "HTTP/0.9": (b"GET /v1/notes/a\r\n\r\n", 505),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "http/1.1 in small letters": (get(b"/v1/notes/a", version=b"http/1.1"), 400),
     "space in the target": (get(b"/v1/notes/a b"), 400),
     "target beyond ASCII": (get("/v1/notes/ä".encode()), 400),
@@ -247,7 +247,6 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "method in small letters": (get(b"/v1/notes/a", method=b"get"), 400),
     "TRACE": (get(b"/v1/notes/a", method=b"TRACE"), 501),
     "a verb of another protocol": (get(b"/v1/notes/a", method=b"SUBSCRIBE"), 501),
-    "upgrade": (get(b"/v1/notes/a", host=b"Host: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"), 400),
     "target too long": (get(b"/v1/notes/" + b"a" * 8_300), 414),
     "target of 100 kB": (get(b"/v1/notes/" + b"a" * 100_000), 414),
     "101 headers": (with_header(b"A: b\r\n" * 101), 431),
@@ -260,6 +259,13 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "body too large, in many chunks": (CHUNKED + (b"10000\r\n" + b"x" * 65_536 + b"\r\n") * 17 + b"0\r\n\r\n", 413),
     "strange expectation": (with_header(b"Expect: the-unexpected\r\n"), 417),
 }
+
+
+async def test_an_upgrade_that_is_not_offered_is_as_if_not_asked_for(site):
+    """RFC 9110, 7.8. Some clients ask for HTTP/2 that way with every first request."""
+    asked = b"Host: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    answers = await site.say(get(b"/v1/notes/a", host=asked) + GOOD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert [answer.status for answer in answers] == [200, 201]
 
 
 @pytest.mark.parametrize("pieces", [1, 97])

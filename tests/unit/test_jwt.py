@@ -61,7 +61,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def status(token: str) -> int:
     """Return the status of a route for those who are signed in."""
-    request = Request("GET", b"/", b"", [(b"authorization", b"Bearer " + token.encode())], b"")
+    request = Request("GET", b"/", b"", {b"authorization": b"Bearer " + token.encode()}, b"")
     try:
         guard(authenticated, verifier())(request)
     except Denied as error:
@@ -163,7 +163,7 @@ def test_a_forged_token_is_a_401(token):
 )
 def test_another_scheme_is_a_401_also_where_everybody_may_come_in(value):
     """A credential that cannot be read is refused, not ignored."""
-    request = Request("GET", b"/", b"", [(b"authorization", value)], b"")
+    request = Request("GET", b"/", b"", {b"authorization": value}, b"")
     for auth in (public, authenticated, role("staff")):
         with pytest.raises(Unauthenticated) as caught:
             guard(auth, verifier())(request)
@@ -173,7 +173,7 @@ def test_another_scheme_is_a_401_also_where_everybody_may_come_in(value):
 
 def test_roles_decide_between_200_and_403():
     """A known caller without the role is told so, once the token is believed."""
-    request = Request("GET", b"/", b"", [(b"authorization", b"bearer " + signed().encode())], b"")
+    request = Request("GET", b"/", b"", {b"authorization": b"bearer " + signed().encode()}, b"")
     assert guard(role("owner", "staff"), verifier())(request).subject == "ada"
     with pytest.raises(Denied) as caught:
         guard(role("owner"), verifier())(request)

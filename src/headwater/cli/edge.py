@@ -41,4 +41,6 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
         app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
     )
     router = Router(app.apis, node, verifier=verifier)
-    return Server(router, limits=Limits(body_bytes=topology.http.body_limit))
+    return Server(
+        router, clock=node.parts.clock, limits=Limits(body_bytes=topology.http.body_limit), points=node.parts.points
+    )

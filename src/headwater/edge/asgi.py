@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headwater.edge.head import METHODS
-from headwater.edge.http import Request, Response
+from headwater.edge.http import Request, Response, fold
 from headwater.edge.problems import Rejected, problem_of
 from headwater.edge.routes import Router
 
@@ -63,16 +63,18 @@ class Asgi:
             self._router = await self._start()  # a server without lifespan
         try:
             method = scope["method"]
-            if method not in METHODS:
+            if method.encode() not in METHODS:
                 raise Rejected(501, "unknown-method", "this server does not know the method")
             body = await self._body(receive)
         except Rejected as rejected:
             return problem_of(rejected, "")
         client = scope.get("client")
         path = scope.get("raw_path") or quote(scope["path"]).encode()  # `path` alone is decoded already
-        headers = [(bytes(name).lower(), bytes(value)) for name, value in scope["headers"]]
         return await self._router.respond(
-            Request(method, path.partition(b"?")[0], scope["query_string"], headers, body, client[0] if client else "")
+            Request(
+                method, path.partition(b"?")[0], scope["query_string"], fold(scope["headers"]), body,
+                client[0] if client else "", scope.get("scheme") == "https",
+            )
         )
 
     async def _body(self, receive: Receive) -> bytes:
@@ -90,8 +92,8 @@ class Asgi:
                 return b"".join(parts)
 
     async def _send(self, send: Send, method: str, response: Response) -> None:
-        headers = [(b"x-content-type-options", b"nosniff"), *response.headers]
+        headers = response.pairs()
         if response.status not in (204, 304):
-            headers += [(b"cache-control", b"no-store"), (b"content-length", b"%d" % len(response.body))]
+            headers.append((b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})

@@ -1,80 +1,139 @@
-"""What the HTTP parser lets through and we do not: checks on a request's head before anything runs.
+"""Reading a request's head: every line is judged by the strict grammar, once, and remembered.
 
-The parser (llhttp through httptools) accepts messages that two parties may understand differently. Each
-rule here refuses one kind of doubt; RFC 9110 and 9112 are the reference.
+RFC 9110 and 9112 are the reference; whatever two parties might understand differently is refused. Clients
+repeat themselves, so a header line that has been found good is looked up instead of being parsed
+again. What a line means together with others (framing, Host) is checked on every head.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from headwater.edge.problems import Rejected
 
 __all__ = [
-    "HEADERS_MOST", "HEADER_BYTES_MOST", "HEAD_BYTES_MOST", "METHODS", "TARGET_BYTES_MOST", "check_head", "check_raw",
+    "HEADERS_MOST", "HEADER_BYTES_MOST", "HEAD_BYTES_MOST", "METHODS", "TARGET_BYTES_MOST", "Headers", "check_target",
+    "check_unfinished", "framing_of", "read_line", "read_headers",
 ]
 
 TARGET_BYTES_MOST = 8 * 1024
 HEADER_BYTES_MOST = 8 * 1024
 HEAD_BYTES_MOST = 32 * 1024
 HEADERS_MOST = 100
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+Headers = dict[bytes, bytes]
 
+REMEMBERED_MOST = 2_048
+REMEMBERED_BYTES_MOST = 256
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*")
+_METHOD = re.compile(rb"[A-Z][A-Z-]*")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _DIGITS = re.compile(rb"\d{1,19}")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
-_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
-_FOLD = re.compile(rb"\r\n[ \t]")
-_BAD_NAME = re.compile(rb"\r\n[^:\r\n]*[^\x21\x23-\x27\x2a\x2b\x2d\x2e0-9A-Z^_`a-z|~:\r\n][^:\r\n]*:")
-Headers = Sequence[tuple[bytes, bytes]]
+_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"idempotency-key", b"session-token"})
+_VERSION = re.compile(rb"HTTP/\d\.\d")
+_VERSIONS = {b"HTTP/1.1": True, b"HTTP/1.0": False}
+
+_remembered: dict[bytes, tuple[bytes, bytes]] = {}
 
 
-def check_raw(head: bytes) -> None:
-    """Check the bytes of a head, up to and with its empty line. Raises Rejected."""
-    if _LINE_END.search(head):
-        raise Rejected(400, "bad-request", "lines end with CR LF")
-    if _FOLD.search(head):
-        raise Rejected(400, "bad-request", "a header is one line")
-    if b"\0" in head or _BAD_NAME.search(head):
-        raise Rejected(400, "bad-request", "a header's name has characters that it may not have")
+def read_line(line: bytes) -> tuple[str, bytes, bool]:
+    """Return method, target and whether the version is 1.1 (not 1.0). Raises Rejected."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        if len(line) > TARGET_BYTES_MOST:
+            raise Rejected(414, "target-too-long", "the request line is too long")
+        if len(parts) == 2 and _METHOD.fullmatch(parts[0]):
+            raise Rejected(505, "bad-version", "this server speaks HTTP/1.1")
+        raise _bad("the request line is 'METHOD /path HTTP/1.1'")
+    newer = _VERSIONS.get(parts[2])
+    if newer is None:
+        if _VERSION.fullmatch(parts[2]):
+            raise Rejected(505, "bad-version", "this server speaks HTTP/1.1")
+        raise _bad("the request line is 'METHOD /path HTTP/1.1'")
+    method = METHODS.get(parts[0])
+    if method is None:
+        if not _METHOD.fullmatch(parts[0]):
+            raise _bad("the method is not a word in capital letters")
+        raise Rejected(501, "unknown-method", "this server does not know the method")
+    return method, parts[1], newer
 
 
-def check_head(method: str, target: bytes, version: str, headers: Headers) -> None:
-    """Check a parsed head. Raises Rejected; the connection is then closed."""
-    if version not in ("1.1", "1.0"):
-        raise Rejected(505, "bad-version", "this server speaks HTTP/1.1")
+def check_target(method: str, target: bytes) -> None:
+    """Refuse what is no path of this server. Raises Rejected."""
     if len(target) > TARGET_BYTES_MOST:
         raise Rejected(414, "target-too-long", f"the request target is longer than {TARGET_BYTES_MOST} bytes")
-    if method not in METHODS:
-        raise Rejected(501, "unknown-method", "this server does not know the method")
     if not _TARGET.fullmatch(target) and not (target == b"*" and method == "OPTIONS"):
         raise Rejected(400, "bad-target", "the request target is a path")
-    if len(headers) > HEADERS_MOST:
+
+
+def read_headers(lines: list[bytes]) -> Headers:
+    """Return the headers of lines without their ends; names in lower case. Raises Rejected."""
+    if len(lines) > HEADERS_MOST:
         raise Rejected(431, "too-many-headers", f"more than {HEADERS_MOST} headers")
-    _check_framing(version, headers)
+    headers: Headers = {}
+    known = _remembered
+    for line in lines:
+        pair = known.get(line)
+        if pair is None:
+            pair = _read_header(line)
+        name, value = pair
+        if name not in headers:
+            headers[name] = value
+        elif name in _ONCE:
+            raise Rejected(400, "doubled-header", f"a request has one {name.decode()} header")
+        else:
+            headers[name] += (b"; " if name == b"cookie" else b", ") + value
+    return headers
 
 
-def _check_framing(version: str, headers: Headers) -> None:
-    hosts = lengths = codings = 0
-    for name, value in headers:
-        if len(name) + len(value) > HEADER_BYTES_MOST:
-            raise Rejected(431, "header-too-long", f"a header is longer than {HEADER_BYTES_MOST} bytes")
-        if name == b"host":
-            hosts += 1
-            if not _HOST.fullmatch(value):
-                raise Rejected(400, "bad-host", "the Host header is not a host")
-        elif name == b"content-length":
-            lengths += 1
-            if not _DIGITS.fullmatch(value):
-                raise Rejected(400, "bad-length", "Content-Length is a number")
-        elif name == b"transfer-encoding":
-            codings += 1
-            if value.lower() != b"chunked":
-                raise Rejected(400, "bad-coding", "Transfer-Encoding is chunked or absent")
-    if hosts > 1 or (hosts == 0 and version == "1.1"):
-        raise Rejected(400, "bad-host", "a request has exactly one Host header")
-    if lengths > 1 or codings > 1 or (lengths and codings):
-        raise Rejected(400, "bad-framing", "a request has one Content-Length or one Transfer-Encoding, not more")
-    if codings and version == "1.0":
-        raise Rejected(400, "bad-framing", "HTTP/1.0 has no Transfer-Encoding")
+def _read_header(line: bytes) -> tuple[bytes, bytes]:
+    if len(line) > HEADER_BYTES_MOST:
+        raise Rejected(431, "header-too-long", f"a header is longer than {HEADER_BYTES_MOST} bytes")
+    match = _HEADER.fullmatch(line)
+    if match is None:
+        raise _bad("a header is one line, 'Name: value', with nothing between the name and the colon")
+    pair = (match[1].lower(), match[2])
+    if len(line) <= REMEMBERED_BYTES_MOST and pair[0] not in _SECRET:
+        if len(_remembered) >= REMEMBERED_MOST:  # full of what was not repeated: begin again
+            _remembered.clear()
+        _remembered[line] = pair
+    return pair
+
+
+def framing_of(headers: Headers, *, newer: bool) -> int:
+    """Return how many bytes the body has, -1 for chunks. Raises Rejected for any doubt."""
+    host = headers.get(b"host")
+    if host is None:
+        if newer:
+            raise Rejected(400, "bad-host", "a request has exactly one Host header")
+    elif not _HOST.fullmatch(host):
+        raise Rejected(400, "bad-host", "the Host header is not a host")
+    length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None or not newer:
+            raise Rejected(400, "bad-framing", "a request has Content-Length or, in HTTP/1.1, Transfer-Encoding")
+        if coding.lower() != b"chunked":
+            raise Rejected(400, "bad-coding", "Transfer-Encoding is chunked or absent")
+        return -1
+    if length is None:
+        return 0
+    if not _DIGITS.fullmatch(length):
+        raise Rejected(400, "bad-length", "Content-Length is a number")
+    return int(length)
+
+
+def check_unfinished(head: bytes) -> None:
+    """Refuse the beginning of a head that cannot become a good one, without waiting for its end."""
+    if len(head) > HEAD_BYTES_MOST:
+        if b"\r\n" not in head[: TARGET_BYTES_MOST + 1024]:
+            raise Rejected(414, "target-too-long", "the request line is too long")
+        raise Rejected(431, "head-too-long", f"the head is longer than {HEAD_BYTES_MOST} bytes")
+    if b"\n" in head and head.count(b"\n") != head.count(b"\r\n"):
+        raise _bad("lines end with CR LF")
+
+
+def _bad(detail: str) -> Rejected:
+    return Rejected(400, "bad-request", detail)

@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 
-__all__ = ["Request", "Response"]
+from msgspec import Struct
+
+from headwater.model.identity import ANONYMOUS, Identity
+
+__all__ = ["SECURITY", "STANDARD", "Request", "Response", "fold"]
+
+SECURITY = b"x-content-type-options: nosniff\r\n"
+STANDARD = b"cache-control: no-store\r\n" + SECURITY
+"""What every answer says unless its route knows better: keep nothing, guess nothing."""
 
 
-class Request:
-    """One request, its head complete and its body read.
+class Request(Struct):
+    """One request, its head complete.
 
-    target: as it stood in the request line. headers: names in lower case, in order. peer: address of
-    the other end of the connection, "" when unknown.
+    path, query: as they stood in the request line. headers: names in lower case; several of one name are
+    joined. body: what was sent, once it is complete; `stream` in its place where the route asked for pieces.
+    peer: address of the client, "" when unknown; behind a configured proxy, the one that it names.
+    secure: whether the client came by TLS, here or at a configured proxy. id, identity: known once it was admitted;
+    more: headers that its answer will carry besides.
     """
 
-    __slots__ = ("_index", "body", "headers", "method", "params", "path", "peer", "query")
-
-    def __init__(
-        self, method: str, path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes,
-        peer: str = "",
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.peer = peer
-        self.params: tuple[str, ...] = ()
-        self._index: dict[bytes, bytes] | None = None
+    method: str
+    path: bytes
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes = b""
+    peer: str = ""
+    secure: bool = False
+    params: tuple[str, ...] = ()
+    stream: AsyncIterator[bytes] | None = None
+    id: str = ""
+    identity: Identity = ANONYMOUS
+    more: tuple[tuple[bytes, bytes], ...] = ()
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value; several of one name are joined with commas."""
-        if self._index is None:
-            index: dict[bytes, bytes] = {}
-            for key, value in self.headers:
-                index[key] = value if key not in index else index[key] + b", " + value
-            self._index = index
-        return self._index.get(name)
+        return self.headers.get(name)
 
 
-class Response:
-    """One answer. `headers` come besides those that every answer has."""
+class Response(Struct):
+    """One answer.
 
-    __slots__ = ("body", "headers", "status")
+    headers: besides the `fixed` ones, which stand as on the wire, each ended by CR LF. stream: pieces of a body
+    in place of `body`; `length` is how many bytes they make together, None when nobody knows.
+    """
 
-    def __init__(
-        self, status: int, body: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.headers = headers
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    fixed: bytes = STANDARD
+    stream: AsyncIterator[bytes] | None = None
+    length: int | None = None
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """Return all its own headers as pairs."""
+        lines = [line.partition(b": ") for line in self.fixed.split(b"\r\n") if line]
+        return [*((name, value) for name, _, value in lines), *self.headers]
+
+
+def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by lower-case name, several of one name joined as RFC 9110, 5.3 and RFC 6265 say."""
+    found: dict[bytes, bytes] = {}
+    for key, value in pairs:
+        name = key.lower()
+        before = found.get(name)
+        found[name] = value if before is None else before + (b"; " if name == b"cookie" else b", ") + value
+    return found

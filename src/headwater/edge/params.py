@@ -57,7 +57,7 @@ def _kinds(hint: Any) -> list[Any]:
 def _whole(text: str) -> Any:
     digits = text.removeprefix("-")
     plain = digits.isascii() and digits.isdigit() and len(digits) <= 19 and (digits == "0" or digits[0] != "0")
-    return int(text) if plain else text
+    return int(text) if plain and -(2**63) <= int(text) < 2**63 else text
 
 
 def _number(text: str) -> Any:

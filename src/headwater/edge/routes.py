@@ -7,30 +7,27 @@ route's function does authorisation, reading, the call and the answer in that or
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from types import NoneType
-from typing import Any, get_args
+from collections.abc import Callable, Coroutine, Sequence, Set
+from typing import Any
 
-import msgspec
-
-from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
+from headwater.edge.auth import NoVerifier, Verifier, guard
 from headwater.edge.http import Request, Response
-from headwater.edge.params import Param, decode_text, parse_query
+from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
-from headwater.edge.surroundings import Surroundings, token_header
-from headwater.errors import ConfigurationError, FieldError
+from headwater.edge.reading import names_in
+from headwater.edge.responder import Answers
+from headwater.edge.responder import Route as Answering
+from headwater.edge.route import CompiledRoute, Gate
+from headwater.edge.surroundings import RequestIds
+from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
-from headwater.model.codec import to_json
-from headwater.model.strict import StrictReader
 from headwater.runtime.node import Node
 
-__all__ = ["Endpoint", "Router"]
+__all__ = ["Router"]
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Gates = Callable[[Route], tuple[Gate, ...]]
 JSON = (b"content-type", b"application/json")
-_PARAM = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-_FORBIDDEN = (b"%2f", b"%5c")
-_BODIES = ("POST", "PUT", "PATCH")
+_FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 
 
 class _Place:
@@ -41,67 +38,89 @@ class _Place:
     def __init__(self) -> None:
         self.static: dict[str, _Place] = {}
         self.any: _Place | None = None
-        self.methods: dict[str, Endpoint] = {}
+        self.methods: dict[str, Answering] = {}
         self.where: dict[str, str] = {}
 
 
 class Router:
     """All routes of an application over one node.
 
+    gates: what each route asks of a request besides its authorisation, such as rate limits.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
 
-    def __init__(self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None) -> None:
+    def __init__(
+        self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
+        gates: Gates = lambda _route: (),
+    ) -> None:
         self.node = node
         self.routes: list[Route] = []
+        self.compiled: list[CompiledRoute] = []
+        self._ids = RequestIds(node.parts.ids)
         self._root = _Place()
+        self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
+        self._gates = gates
+        self._add_fixed("GET", b"/livez", self._alive)
+        self._add_fixed("GET", b"/readyz", self._ready)
         for api in apis:
             for route in api.routes:
                 self._add(route)
                 self.routes.append(route)
 
     async def respond(self, request: Request) -> Response:
-        """Answer a request. Never raises but when cancelled."""
+        """Answer a request whose body is complete. Never raises but when cancelled."""
         try:
-            endpoint = self._find(request)
+            route = self.route(request)
+            return route.admit(request) or await route.respond(request)
         except Rejected as error:
             return problem_of(error, "")
-        return await endpoint(request)
 
     # --- finding ------------------------------------------------------------------------------
 
-    def _find(self, request: Request) -> Endpoint:
+    @property
+    def known(self) -> Set[bytes]:
+        """The paths without parameters."""
+        return self._whole.keys()
+
+    def route(self, request: Request) -> Answering:
+        """Return what answers. Raises Rejected."""
+        place = self._whole.get(request.path)
+        if place is None:
+            place = self._walk(request)
+        found = place.methods.get(request.method)
+        return self._other_method(request.method, place) if found is None else found
+
+    def _walk(self, request: Request) -> _Place:
         place, params = self._root, []
-        path = request.path
-        lowered = path.lower()
-        if any(mark in lowered for mark in _FORBIDDEN):
-            raise Rejected(400, "bad-path", "the path contains an encoded slash")
-        for raw in path[1:].split(b"/"):
-            segment = decode_text(raw, "the path")
-            if segment in (".", ".."):
-                raise Rejected(400, "bad-path", "the path contains dot segments")
+        for segment in _segments(request.path):
             found = place.static.get(segment)
             if found is None:
                 found = place.any if segment else None
                 if found is None:
-                    return self._health(path)
+                    raise Rejected(404, "not-found", "there is nothing here")
                 params.append(segment)
             place = found
         if not place.methods:
-            return self._health(path)
+            raise Rejected(404, "not-found", "there is nothing here")
         request.params = tuple(params)
-        method = request.method
-        endpoint = place.methods.get("GET" if method == "HEAD" else method)
-        return endpoint or self._other_method(method, place)
+        return place
 
-    def _health(self, path: bytes) -> Endpoint:
-        if path == b"/livez":
-            return self._alive
-        if path == b"/readyz":
-            return self._ready
-        raise Rejected(404, "not-found", "there is nothing here")
+    def _other_method(self, method: str, place: _Place) -> Answering:
+        if method == "HEAD" and "GET" in place.methods:
+            return place.methods["GET"]
+        allowed = {*place.methods, "OPTIONS"} | ({"HEAD"} if "GET" in place.methods else set())
+        allow = (b"allow", ", ".join(sorted(allowed)).encode())
+        if method != "OPTIONS":
+            raise Rejected(405, "method-not-allowed", f"{method} is not possible here", (allow,))
+
+        async def options(_request: Request) -> Response:
+            return Response(204, b"", (allow,))
+
+        return Answers(options)
+
+    # --- what answers always ------------------------------------------------------------------
 
     async def _alive(self, _request: Request) -> Response:
         return Response(200, b'{"status":"alive"}', (JSON,))
@@ -111,16 +130,9 @@ class Router:
             return Response(200, b'{"status":"ready"}', (JSON,))
         return problem(503, "not-ready", "this process is starting or shutting down", "")
 
-    def _other_method(self, method: str, place: _Place) -> Endpoint:
-        allowed = {*place.methods, "OPTIONS"} | ({"HEAD"} if "GET" in place.methods else set())
-        allow = (b"allow", ", ".join(sorted(allowed)).encode())
-        if method != "OPTIONS":
-            raise Rejected(405, "method-not-allowed", f"{method} is not possible here", (allow,))
-
-        async def options(_request: Request) -> Response:
-            return Response(204, b"", (allow,))
-
-        return options
+    def _add_fixed(self, method: str, path: bytes, answer: Callable[[Request], Coroutine[Any, Any, Response]]) -> None:
+        place = self._whole[path] = _Place()
+        place.methods[method] = Answers(answer)
 
     # --- compiling ----------------------------------------------------------------------------
 
@@ -137,11 +149,21 @@ class Router:
                 f"{told}: nobody handles {route.contract.wire_name}; add its module to App(modules=[...])",
                 where=route.where,
             )
-        place, names = self._root, []
+        place = self._place(route, told)
+        if route.method in place.methods:
+            raise ConfigurationError(
+                f"{told} is the same as the route at {place.where[route.method]}", where=route.where
+            )
+        guarded = guard(route.auth, self._verifier)
+        compiled = CompiledRoute(route, guarded, self.node, self._ids, self._gates(route))
+        self.compiled.append(compiled)
+        place.methods[route.method] = compiled
+        place.where[route.method] = route.where
+
+    def _place(self, route: Route, told: str) -> _Place:
+        place = self._root
         for segment in route.path[1:].split("/"):
-            param = _PARAM.fullmatch(segment)
-            if param is not None:
-                names.append(param[1])
+            if names_in(segment) and segment == f"{{{names_in(segment)[0]}}}":
                 place.any = place.any or _Place()
                 place = place.any
             elif "{" in segment or "}" in segment or segment in (".", ".."):
@@ -150,128 +172,19 @@ class Router:
                 )
             else:
                 place = place.static.setdefault(segment, _Place())
-        if route.method in place.methods:
-            raise ConfigurationError(
-                f"{told} is the same as the route at {place.where[route.method]}", where=route.where
-            )
-        guarded = guard(route.auth, self._verifier)
-        place.methods[route.method] = _Compiled(route, tuple(names), guarded, self.node, told).respond
-        place.where[route.method] = route.where
+        if "{" not in route.path and route.path.isascii():
+            self._whole[route.path.encode()] = place
+        return place
 
 
-class _Compiled:
-    """One route's function and what it needs, looked up once."""
-
-    def __init__(self, route: Route, names: tuple[str, ...], guarded: Guard, node: Node, told: str) -> None:
-        contract = route.contract
-        self._node = node
-        self._guard = guarded
-        self._status = route.status
-        self._query = contract.kind == "query"
-        self._reader = StrictReader(contract.message)
-        self._surroundings = Surroundings(contract, node)
-        self._idempotent = contract.idempotent
-        self._optional = contract.result is NoneType or NoneType in get_args(contract.result)
-        self._body = route.method in _BODIES
-        fields = {f.encode_name: f for f in msgspec.structs.fields(contract.message)}
-        for name in names:
-            if name not in fields:
-                raise ConfigurationError(
-                    f"{told}: {{{name}}} is not a field of {contract.message.__name__}: {', '.join(fields)}",
-                    where=route.where,
-                )
-        try:
-            self._path = tuple(Param(name, fields[name].type) for name in names)
-            rest = {} if self._body else {n: Param(n, f.type) for n, f in fields.items() if n not in names}
-        except TypeError as error:
-            raise ConfigurationError(f"{told}: {error}; take it from a POST body instead", where=route.where) from None
-        if any(param.many for param in self._path):
-            raise ConfigurationError(f"{told}: a path parameter is one value", where=route.where)
-        self._rest = rest
-        self._needs_body = self._body and any(
-            f.required and n not in names and n != self._idempotent for n, f in fields.items()
-        )
-
-    async def respond(self, request: Request) -> Response:
-        """Answer one request. Never raises but when cancelled."""
-        request_id = self._surroundings.request_id(request)
-        try:
-            identity = self._guard(request)
-            context = self._surroundings.context(request, request_id, identity)
-            message = self._read(request, context.idempotency_key)
-            result = await self._node.dispatch(message, context)
-            response = self._answer(result, request_id)
-            if context.token and not self._query:
-                response.headers += (token_header(context.token),)
-        except Exception as error:
-            response = problem_of(error, request_id)
-        response.headers += ((b"x-request-id", request_id.encode()),)
-        return response
-
-    def _answer(self, result: Any, request_id: str) -> Response:
-        if result is None and self._optional:
-            return Response(204) if not self._query else problem(404, "not-found", "there is no such thing", request_id)
-        return Response(self._status, to_json(result), (JSON,))
-
-    # --- reading ------------------------------------------------------------------------------
-
-    def _read(self, request: Request, key: str | None) -> Any:
-        if self._body and not self._path and key is None and request.body and not request.query:
-            _check_content_type(request)
-            return self._reader.read(request.body)
-        fields, errors = self._fields(request)
-        self._fill_key(fields, key)
-        return self._reader.convert(fields, errors)
-
-    def _fields(self, request: Request) -> tuple[dict[str, Any], list[FieldError]]:
-        fields: dict[str, Any] = {}
-        errors: list[FieldError] = []
-        if self._body:
-            if request.query:
-                raise Rejected(400, "unexpected-query", "this takes no query string; put the fields into the body")
-            if request.body or self._needs_body:
-                _check_content_type(request)
-                fields, errors = self._reader.parse(request.body)
-        else:
-            if request.body:
-                raise Rejected(400, "unexpected-body", f"{request.method} takes no body here")
-            fields = self._query_fields(request.query)
-        for param, text in zip(self._path, request.params, strict=True):
-            if param.name in fields:
-                raise Rejected(400, "doubled-field", f"{param.name} stands in the path and again in the body")
-            fields[param.name] = param.read(text)
-        return fields, errors
-
-    def _query_fields(self, raw: bytes) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        for name, text in parse_query(raw):
-            param = self._rest.get(name)
-            if param is None:
-                known = ", ".join(self._rest) or "none"
-                raise Rejected(400, "unknown-parameter", f"there is no query parameter {name!r}; known: {known}")
-            if param.many:
-                fields.setdefault(name, []).append(param.read(text))
-            elif name in fields:
-                raise Rejected(400, "doubled-parameter", f"query parameter {name!r} stands there twice")
-            else:
-                fields[name] = param.read(text)
-        return fields
-
-    def _fill_key(self, fields: dict[str, Any], key: str | None) -> None:
-        if key is None or self._idempotent is None:
-            return
-        mine = fields.setdefault(self._idempotent, key)
-        if mine != key:
-            raise Rejected(
-                400, "two-keys", f"the Idempotency-Key header and the field {self._idempotent!r} differ; send one"
-            )
-
-
-def _check_content_type(request: Request) -> None:
-    value = request.header(b"content-type")
-    kind, _, options = (value or b"").partition(b";")
-    charset = options.replace(b" ", b"").lower()
-    if kind.strip().lower() != b"application/json" or charset not in (b"", b"charset=utf-8", b'charset="utf-8"'):
-        raise Rejected(415, "unsupported-media-type", "the body is application/json in UTF-8")
-    if request.header(b"content-encoding") is not None:
-        raise Rejected(415, "unsupported-encoding", "the body is not compressed")
+def _segments(path: bytes) -> list[str]:
+    """Return a path's segments, decoded once. Raises Rejected."""
+    if b"%" in path:
+        if _FORBIDDEN.search(path):
+            raise Rejected(400, "bad-path", "the path contains an encoded slash")
+        found = [decode_text(raw, "the path") for raw in path[1:].split(b"/")]
+    else:
+        found = path[1:].decode("ascii").split("/")
+    if "." in found or ".." in found:
+        raise Rejected(400, "bad-path", "the path contains dot segments")
+    return found

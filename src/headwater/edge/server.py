@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import ssl
 from datetime import datetime
 
-from headwater.edge.http import Request, Response
-from headwater.edge.problems import problem
+from headwater.edge.hosting import Hosts
 from headwater.edge.protocol import Connection
-from headwater.edge.routes import Router
+from headwater.edge.proxies import Proxies
+from headwater.edge.responder import Responder
+from headwater.edge.tls import Certificates
 from headwater.errors import ConfigurationError
-from headwater.ports import Timer
+from headwater.ports import Clock, CrashPoints, Timer
 
 __all__ = ["Limits", "Server"]
 
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 0.5
 LINGER_SECONDS = 2.0
+BACKLOG = 2048
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -26,75 +30,124 @@ class Limits:
 
     body_bytes: of one request. connections: at one time; more are closed at once. head_seconds: to send
     a head, or to say anything at all. idle_seconds: between requests. body_rate: bytes a second that a
-    body arrives with, averaged over at least ten seconds.
+    body arrives with, averaged over at least ten seconds. write_seconds: that a client may leave an answer unread.
     """
 
-    __slots__ = ("body_bytes", "body_rate", "connections", "head_seconds", "idle_seconds")
+    __slots__ = ("body_bytes", "body_rate", "connections", "head_seconds", "idle_seconds", "write_seconds")
 
     def __init__(
         self, *, body_bytes: int = 1024 * 1024, connections: int = 10_000, head_seconds: float = 10.0,
-        idle_seconds: float = 75.0, body_rate: float = 240.0,
+        idle_seconds: float = 75.0, body_rate: float = 240.0, write_seconds: float = 30.0,
     ) -> None:
         self.body_bytes = body_bytes
         self.connections = connections
         self.head_seconds = head_seconds
         self.idle_seconds = idle_seconds
         self.body_rate = body_rate
+        self.write_seconds = write_seconds
 
 
 class Server:
-    """Serves a router on one listening socket."""
+    """Serves a responder on listening sockets.
 
-    def __init__(self, router: Router, *, limits: Limits | None = None) -> None:
-        parts = router.node.parts
+    tick: monotonic seconds at the last sweep, for what need not be exact. names: hosts that requests may name, all if
+    None. proxies: whose word about the client counts. certificates: speak TLS with these.
+    """
+
+    def __init__(
+        self, responder: Responder, *, clock: Clock, limits: Limits | None = None, points: CrashPoints | None = None,
+        names: frozenset[bytes] | None = None, proxies: Proxies | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.limits = limits or Limits()
-        self.now = parts.clock.monotonic
         self.draining = False
-        self._router = router
-        self._clock = parts.clock
-        self._points = parts.points
+        self.tick = clock.monotonic()
+        self.date = _http_date(clock.now())
+        self.names = names
+        self.proxies = proxies
+        self.known = responder.known
+        self.points = points or CrashPoints()
+        self.route = responder.route
+        self.served = 0
+        self._certificates = certificates
+        self._clock = clock
         self._connections: dict[Connection, None] = {}
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._sweeper: Timer | None = None
-        self._date = (0, b"")
+        self._hosts: Hosts | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
-    async def start(self, listener: socket.socket | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen on a bound socket, or bind one. Raises ConfigurationError when that cannot be."""
+    async def start(
+        self, listener: socket.socket | None = None, *, host: str = "127.0.0.1", port: int = 0, path: str | None = None
+    ) -> None:
+        """Listen on a bound socket, at a host and port, or on a Unix socket at `path`. May be called several times.
+
+        Raises ConfigurationError when that cannot be.
+        """
         loop = asyncio.get_running_loop()
+        if self._hosts is None:
+            self._hosts = Hosts(loop)
+            self._sweep()
+        context = None if self._certificates is None or path is not None else self._certificates.context
         try:
-            if listener is not None:
-                self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=2048)
-            else:
-                self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=2048)
+            self._servers.append(await self._listen(loop, listener, host, port, path, context))
         except OSError as error:
+            place = path or f"{host}:{port}"
             raise ConfigurationError(
-                f"cannot serve at {host}:{port}: {error.strerror or error}; choose another host or port"
+                f"cannot serve at {place}: {error.strerror or error}; choose another host, port or path"
             ) from None
-        self._sweep()
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None, host: str, port: int, path: str | None,
+        context: ssl.SSLContext | None,
+    ) -> asyncio.Server:
+        def make() -> Connection:
+            return Connection(self)
+
+        if path is not None:
+            old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
+            try:
+                return await loop.create_unix_server(make, path, backlog=BACKLOG)
+            finally:
+                os.umask(old)
+        if listener is not None:
+            return await loop.create_server(make, sock=listener, backlog=BACKLOG, ssl=context)
+        return await loop.create_server(make, host, port, backlog=BACKLOG, ssl=context)
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()[:2]
+        host, port = self._servers[0].sockets[0].getsockname()[:2]
         return str(host), int(port)
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where requests run."""
+        assert self._hosts is not None
+        return self._hosts
+
+    @property
+    def connected(self) -> int:
+        """How many clients there are."""
+        return len(self._connections)
 
     async def stop(self, *, within: float = 10.0) -> None:
         """Accept no more, finish what is being answered (at most `within` seconds), close everything."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._connections):
             connection.close_if_idle()
-        deadline = self.now() + within
-        while self._connections and self.now() < deadline:
+        deadline = self._clock.monotonic() + within
+        while self._connections and self._clock.monotonic() < deadline:
             await self._clock.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._hosts is not None:
+            self._hosts.close()
 
     # --- connections --------------------------------------------------------------------------
 
@@ -108,38 +161,27 @@ class Server:
         """A client has gone."""
         self._connections.pop(connection, None)
 
-    async def respond(self, request: Request) -> Response:
-        """Answer a request. Never raises but when cancelled."""
-        try:
-            return await self._router.respond(request)
-        except Exception:  # the last resort: a bug here must not end the connection's task without an answer
-            return problem(500, "internal", "something went wrong here", "")
-
-    def before_answer(self) -> None:
-        """Pass the crash point between an outcome and its answer."""
-        self._points.hit("edge.before_answer")
-
-    def date(self) -> bytes:
-        """Return the Date header's value, made once a second."""
-        second = int(self._clock.wall())
-        if self._date[0] != second:
-            self._date = (second, _http_date(self._clock.now()))
-        return self._date[1]
-
     def _sweep(self) -> None:
-        """Close who is too slow. Once a second for all: a timer each would cost more than it saves."""
-        now = self.now()
+        """Close who is too slow. One timer for all: a timer each would cost more than it saves."""
+        now = self.tick = self._clock.monotonic()
+        self.date = _http_date(self._clock.now())
         for connection in list(self._connections):
-            if not connection.busy and self._too_slow(connection, now - connection.since):
+            if self._too_slow(connection, now - connection.since, now):
                 connection.abort()
+        if self._certificates is not None:
+            self._certificates.look()
         self._sweeper = self._clock.call_at(now + SWEEP_SECONDS, self._sweep)
 
-    def _too_slow(self, connection: Connection, seconds: float) -> bool:
+    def _too_slow(self, connection: Connection, seconds: float, now: float) -> bool:
         limits = self.limits
+        if connection.stuck_since and now - connection.stuck_since > limits.write_seconds:
+            return True
+        if connection.state == "busy":
+            return False
         if connection.state == "lingering":
             return seconds > LINGER_SECONDS
         if connection.state == "body":
-            return seconds > 10.0 and connection.body_bytes < limits.body_rate * seconds
+            return connection.reading and seconds > 10.0 and connection.body_bytes < limits.body_rate * seconds
         if connection.state == "head" or not connection.answered:
             return seconds > limits.head_seconds
         return seconds > limits.idle_seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 from collections.abc import Mapping
 
@@ -13,10 +14,10 @@ from headwater.edge.http import Request
 from headwater.edge.problems import Rejected
 from headwater.model.context import Context
 from headwater.model.contract import Contract
-from headwater.model.identity import Identity
+from headwater.ports import Ids
 from headwater.runtime.node import Node
 
-__all__ = ["Surroundings", "token_header"]
+__all__ = ["RequestIds", "Surroundings", "token_header"]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _TRACE = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -26,48 +27,62 @@ TOKEN_BYTES_MOST = 2_048
 _token = msgspec.json.Decoder(dict[str, int])
 
 
+class RequestIds:
+    """Ids for requests: what the client sent if it is decent, else our own: a part that is new for each process, and a
+    number.
+    """
+
+    __slots__ = ("_next", "_prefix")
+
+    def __init__(self, ids: Ids) -> None:
+        self._prefix = ids.new().replace("-", "")[-16:]
+        self._next = itertools.count(1).__next__
+
+    def of(self, request: Request) -> str:
+        """Return the request's id."""
+        given = request.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._prefix}-{self._next():x}"
+
+
 class Surroundings:
     """Reads them for one contract."""
 
-    __slots__ = ("_idempotent", "_ids", "_node", "_query", "_within")
+    __slots__ = ("_monotonic", "_query", "_within")
 
     def __init__(self, contract: Contract, node: Node) -> None:
-        self._node = node
-        self._ids = node.parts.ids
+        self._monotonic = node.parts.clock.monotonic
         self._within = contract.within
         self._query = contract.kind == "query"
-        self._idempotent = contract.idempotent is not None
 
-    def request_id(self, request: Request) -> str:
-        """Return the caller's id for the request if it is a decent one, else a new one."""
-        given = request.header(b"x-request-id")
-        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._ids.new()
-
-    def context(self, request: Request, request_id: str, identity: Identity) -> Context:
+    def context(self, request: Request) -> Context:
         """Return the call's context. Raises Rejected for a header that is not what it should be."""
-        trace = request.header(b"traceparent")
-        found = None if trace is None else _TRACE.fullmatch(trace)
-        return self._node.context(
-            within=self._budget(request), identity=identity, request_id=request_id,
-            trace_id=found[1].decode() if found else "", span_id=found[2].decode() if found else "",
-            idempotency_key=self._key(request), token=_session(request),
+        header = request.headers.get
+        budget = header(b"request-timeout")
+        within = self._within if budget is None else self._budget(budget)
+        context = Context(
+            deadline=self._monotonic() + within, identity=request.identity, request_id=request.id,
         )
+        trace = header(b"traceparent")
+        if trace is not None:
+            found = _TRACE.fullmatch(trace)
+            if found is not None:
+                context.trace_id, context.span_id = found[1].decode(), found[2].decode()
+        session = header(b"session-token")
+        if session is not None:
+            context.token = _session(session)
+        key = header(b"idempotency-key")
+        if key is not None and not self._query:
+            if not _KEY.fullmatch(key):
+                raise Rejected(400, "bad-idempotency-key", "Idempotency-Key is 1 to 255 printable characters")
+            context.idempotency_key = key.decode()
+        return context
 
-    def _budget(self, request: Request) -> float:
-        given = request.header(b"request-timeout")
-        if given is None:
-            return self._within
+    def _budget(self, given: bytes) -> float:
         if not _SECONDS.fullmatch(given) or float(given) <= 0:
             raise Rejected(400, "bad-timeout", "Request-Timeout is a number of seconds, such as 0.8")
         return min(float(given), self._within)
-
-    def _key(self, request: Request) -> str | None:
-        given = request.header(b"idempotency-key")
-        if given is None or self._query:
-            return None
-        if not _KEY.fullmatch(given):
-            raise Rejected(400, "bad-idempotency-key", "Idempotency-Key is 1 to 255 printable characters")
-        return given.decode()
 
 
 def token_header(token: Mapping[str, int]) -> tuple[bytes, bytes]:
@@ -75,10 +90,7 @@ def token_header(token: Mapping[str, int]) -> tuple[bytes, bytes]:
     return b"session-token", base64.urlsafe_b64encode(msgspec.json.encode(token)).rstrip(b"=")
 
 
-def _session(request: Request) -> dict[str, int]:
-    given = request.header(b"session-token")
-    if given is None:
-        return {}
+def _session(given: bytes) -> dict[str, int]:
     try:
         if len(given) > TOKEN_BYTES_MOST:
             raise ValueError

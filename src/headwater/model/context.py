@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import Struct, field
+
 from headwater.model.identity import ANONYMOUS, Identity
 
 __all__ = ["Context"]
 
 
-class Context:
+class Context(Struct, kw_only=True):
     """One request's surroundings, shared by every call made on its behalf.
 
     deadline: seconds on the node's monotonic clock, never infinite; calls further in have their own.
@@ -16,23 +18,10 @@ class Context:
     token: what the session has written, position by module name; grows as writes commit.
     """
 
-    __slots__ = ("deadline", "idempotency_key", "identity", "request_id", "span_id", "token", "trace_id")
-
-    def __init__(
-        self,
-        *,
-        deadline: float,
-        identity: Identity = ANONYMOUS,
-        request_id: str = "",
-        trace_id: str = "",
-        span_id: str = "",
-        idempotency_key: str | None = None,
-        token: dict[str, int] | None = None,
-    ) -> None:
-        self.deadline = deadline
-        self.identity = identity
-        self.request_id = request_id
-        self.trace_id = trace_id
-        self.span_id = span_id
-        self.idempotency_key = idempotency_key
-        self.token: dict[str, int] = {} if token is None else token
+    deadline: float
+    identity: Identity = ANONYMOUS
+    request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    idempotency_key: str | None = None
+    token: dict[str, int] = field(default_factory=dict)

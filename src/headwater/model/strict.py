@@ -3,9 +3,9 @@
 msgspec is the one parser. It ignores unknown fields, keeps the last of doubled keys, and stops at the
 first error. So a message is decoded once, and a cheap, sound test then tells whether anything was
 hidden: each key in JSON has one colon, so when there are exactly as many colons in the text as keys
-in the message, no key was unknown or doubled. Where that proves nothing (optional fields, a colon in
-a text), and wherever decoding failed, the exact way is taken: the untyped data is walked beside the
-type, and every error is collected with its place.
+that the message must have come from, no key was unknown or doubled. Where that proves nothing (a field that
+was sent with its default, say), and wherever decoding failed, the exact way is taken: the untyped data
+is walked beside the type, and every error is collected with its place.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ COLLECTION_MOST = 10_000
 ERRORS_MOST = 100
 
 _LONG_DIGITS = re.compile(rb"\d{19}")
+_LOOSE_COLON = re.compile(rb"[ \t\r\n]:")
 _INT_MOST = 2**63
 Count = Callable[[Any], int]
 
@@ -55,15 +56,28 @@ class StrictReader:
 
     def read(self, data: bytes) -> Any:
         """Return the message. Raises NotJson, or InvalidMessage with every field error."""
-        if _suspicious(data):
-            return self._exact(data)
+        message = self.read_proven(data)
+        return self._exact(data) if message is None else message
+
+    def read_proven(self, data: bytes) -> Any:
+        """Return the message, or None where only the exact way can tell whether it is one."""
+        if self._count is None or _suspicious(data):
+            return None
         try:
             message = self._codec.from_json(data)
         except Exception:
-            return self._exact(data)
-        if self._count is not None and self._count(message) == data.count(b":"):
+            return None
+        keys = self._count(message)
+        if keys == data.count(b":") or (keys == data.count(b'":') and not _LOOSE_COLON.search(data)):
             return message
-        return self._exact(data)
+        return None
+
+    def build(self, fields: Mapping[str, Any]) -> Any:
+        """Build the message from values whose names are its own and which came from checked text."""
+        try:
+            return msgspec.convert(fields, self._kind, dec_hook=_load_foreign)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self.convert(fields)
 
     def convert(self, fields: Mapping[str, Any], errors: Sequence[FieldError] = ()) -> Any:
         """Build the message from decoded JSON values by field. Raises InvalidMessage."""
@@ -108,8 +122,19 @@ def _suspicious(data: bytes) -> bool:
 
 
 def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
-    """Return a function that counts the JSON keys of a decoded value, None when they cannot be told."""
+    """Return a function that counts the JSON keys that a decoded value came from at least; None if it cannot be told."""
     bare = annotated_base(hint)
+    if get_origin(bare) in (Union, UnionType):
+        options = [annotated_base(option) for option in get_args(bare)]
+        counts = [_counter(option, above) for option in options if option is not NoneType]
+        if all(count is _none for count in counts):
+            return _none
+        one = counts[0] if len(counts) == 1 else None
+        if one is not None:
+            return lambda value: 0 if value is None else one(value)
+        return None
+    if get_origin(bare) is Literal:
+        return _none
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return _struct_counter(bare, above)
     origin, arguments = get_origin(bare), get_args(bare)
@@ -130,21 +155,33 @@ def _none(_value: Any) -> int:
 
 def _struct_counter(kind: type[msgspec.Struct], above: tuple[Any, ...]) -> Count | None:
     fields = msgspec.structs.fields(kind)
-    if kind in above or kind.__struct_config__.tag or not all(f.required for f in fields):
+    if kind in above or kind.__struct_config__.tag:
         return None
-    own, inner = len(fields), []
+    own, optional, inner = 0, [], []
     for field in fields:
         count = _counter(field.type, (*above, kind))
         if count is None:
             return None
         if count is not _none:
             inner.append((field.name, count))
-    if not inner:
+        if field.required:
+            own += 1
+        elif field.default is msgspec.NODEFAULT:
+            return None
+        else:
+            optional.append((field.name, field.default))
+    if not inner and not optional:
         return lambda _value: own
-    if len(inner) == 1:
+    if len(inner) == 1 and not optional:
         name, one = inner[0]
         return lambda value: own + one(getattr(value, name))
-    return lambda value: own + sum(count(getattr(value, name)) for name, count in inner)
+
+    def keys(value: Any) -> int:
+        # a field that has its default may have been sent or not: it counts as not sent, which is the safe side
+        sent: int = sum([getattr(value, name) != default for name, default in optional])
+        return own + sent + sum([count(getattr(value, name)) for name, count in inner])
+
+    return keys
 
 
 # --- the exact way ----------------------------------------------------------------------------

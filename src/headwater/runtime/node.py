@@ -15,7 +15,7 @@ from typing import Any
 from headwater.errors import ConfigurationError, Draining, HeadwaterError, NoHandler, Overloaded, StoreUnavailable
 from headwater.model.app import App
 from headwater.model.context import Context
-from headwater.model.contract import contract_of
+from headwater.model.contract import PRIORITIES, contract_of
 from headwater.model.identity import ANONYMOUS, Identity
 from headwater.model.message import Message
 from headwater.model.module import Handler, Subscription
@@ -52,7 +52,8 @@ class Node:
     """One process's share of an application.
 
     `table` maps every message class that can be called here to its endpoint; `stores` and `pumps`
-    are by name. Nothing is shared between two nodes but what their parts share.
+    are by name. `in_flight` counts calls from outside; `lowest` is the last of the priorities that is served
+    now. Nothing is shared between two nodes but what their parts share.
     """
 
     def __init__(self, app: App, parts: Parts) -> None:
@@ -65,8 +66,8 @@ class Node:
         self.in_flight = 0
         self._bound: dict[str, BoundModule] = {}
         self._providers = Providers(parts.replace)
+        self.lowest = len(PRIORITIES) - 1
         self._quiet = asyncio.Event()
-        self._quiet.set()
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -98,6 +99,7 @@ class Node:
         Work that still runs after `within` seconds is left to be cancelled, and rolls back.
         """
         self.ready = False
+        self.left()
         try:
             async with asyncio.timeout(within):
                 await self._quiet.wait()
@@ -160,13 +162,17 @@ class Node:
         if self.in_flight >= self.parts.in_flight_most:
             raise Overloaded(f"{self.in_flight} calls are running, which is the most")
         self.in_flight += 1
-        self._quiet.clear()
         try:
             return await endpoint.invoke(message, context)
         finally:
             self.in_flight -= 1
-            if not self.in_flight:
-                self._quiet.set()
+            if not self.ready:
+                self.left()
+
+    def left(self) -> None:
+        """Note that a call from outside has ended while the node drains."""
+        if not self.in_flight:
+            self._quiet.set()
 
     async def settled(self, *, within: float = 5.0) -> None:
         """Return when every event has been dealt with and no durable command is due.

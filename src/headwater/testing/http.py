@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from headwater.edge.http import Request, Response
+from headwater.edge.http import Request, Response, fold
 from headwater.edge.problems import Unauthenticated
 from headwater.edge.routes import Router
 from headwater.model.identity import Identity
@@ -22,7 +22,7 @@ class Answer:
     def __init__(self, response: Response) -> None:
         self.status = response.status
         self.body = response.body
-        self.headers = {name.decode().lower(): value.decode() for name, value in response.headers}
+        self.headers = {name.decode().lower(): value.decode() for name, value in response.pairs()}
 
     def json(self) -> Any:
         """Return the body, decoded."""
@@ -62,7 +62,7 @@ class HttpClient:
             sent.append((b"content-type", b"application/json"))
         if role is not None:
             sent.append((b"authorization", f"Bearer tester:{role}".encode()))
-        return Answer(await self._router.respond(Request(method, path.encode(), query.encode(), sent, body)))
+        return Answer(await self._router.respond(Request(method, path.encode(), query.encode(), fold(sent), body)))
 
     async def get(self, target: str, **options: Any) -> Answer:
         """GET."""

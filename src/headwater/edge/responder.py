@@ -1,0 +1,72 @@
+"""What a server needs to know of whoever answers: which route, may it, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Set
+from typing import Any, Protocol
+
+from headwater.edge.http import Request, Response
+
+__all__ = ["Answers", "Responder", "Route"]
+
+
+class Route(Protocol):
+    """Answers the requests of one place.
+
+    streams: the body is handed on as it comes, in `Request.stream`. body_most: bytes of a body, where it is not the
+    server's own limit.
+    """
+
+    @property
+    def streams(self) -> bool:
+        """Whether the body is handed on as it comes."""
+        ...
+
+    @property
+    def body_most(self) -> int | None:
+        """The longest body, in bytes."""
+        ...
+
+    def admit(self, request: Request) -> Response | None:
+        """Return a refusal, decided from the head alone; None to go on. Never raises but Rejected."""
+        ...
+
+    def respond(self, request: Request) -> Coroutine[Any, Any, Response]:
+        """Answer. Never raises but when cancelled."""
+        ...
+
+
+class Responder(Protocol):
+    """Finds routes."""
+
+    @property
+    def known(self) -> Set[bytes]:
+        """Paths that are known to be well-formed."""
+        ...
+
+    def route(self, request: Request) -> Route:
+        """Return what answers. Raises Rejected where nothing does."""
+        ...
+
+
+class Answers:
+    """A responder made of one asynchronous function."""
+
+    streams = False
+    body_most: int | None = None
+    known: frozenset[bytes] = frozenset()
+
+    def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
+        self._function = function
+
+    def route(self, request: Request) -> Answers:
+        """Return itself: it answers everything."""
+        return self
+
+    def admit(self, request: Request) -> Response | None:
+        """Let everything in."""
+        return None
+
+    async def respond(self, request: Request) -> Response:
+        """Ask the function."""
+        return await self._function(request)
