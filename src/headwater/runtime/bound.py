@@ -50,7 +50,10 @@ class EventCodec(Codec):
 
 
 class BoundModule:
-    """One module on this node: its store, and the endpoints its handlers may reach."""
+    """One module on this node: its store, and the endpoints its handlers may reach.
+
+    writing: the transaction that has the store's write turn, None while no handler has it.
+    """
 
     def __init__(self, module: Module, store: Store, parts: Parts) -> None:
         self.module = module
@@ -61,6 +64,8 @@ class BoundModule:
         self.ids = parts.ids
         self.bell = parts.bell
         self.points = parts.points
+        self.tracer = parts.tracer
+        self.writing: NodeTx | None = None
         self.commands: dict[type[Message], Endpoint] = {}
         self.queries: dict[type[Message], Endpoint] = {}
         self.events: dict[type[Event], EventCodec] = {}
@@ -99,8 +104,8 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_bound", "_clean", "_clock", "_copy", "_fails", "_monotonic", "_outer", "_record", "_run", "_span", "contract",
-        "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
+        "_begin", "_bound", "_clean", "_clock", "_copy", "_end", "_fails", "_monotonic", "_outer", "_record", "_run",
+        "contract", "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
     )
 
     def __init__(
@@ -122,7 +127,11 @@ class Endpoint:
         self._clock = parts.clock
         self._monotonic = parts.clock.monotonic
         self._record = parts.telemetry.cell(contract).record
-        self._span = parts.telemetry.span if parts.telemetry.tracing else None
+        tracer = parts.tracer
+        self._begin = None if tracer is None else tracer.point(
+            contract.wire_name, "server", contract.module, slow=contract.slo_p99
+        )
+        self._end = None if tracer is None else tracer.end
         self._copy = parts.encode or not (shareable(contract.message) and shareable(contract.result))
         self._clean = clean or contract.kind == "query"
 
@@ -144,6 +153,8 @@ class Endpoint:
         ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
         outcome: Outcome = "value"
         copy = self._copy
+        if self._begin is not None:
+            ctx.span = self._begin(parent.span, parent.context, now, ctx.depth == 0)
         try:
             if deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
@@ -157,18 +168,21 @@ class Endpoint:
             except StopIteration as done:
                 result = done.value
             else:
+                ctx.work = work
                 result = yield from finish(work, waits_for, deadline, self._clock, self.contract.wire_name)
             return self.result_codec.unpack(self.result_codec.pack(result)) if copy else result
         except BaseException as error:
             outcome, told = self._outcome(error, ctx)
+            if ctx.span is not None:
+                ctx.span.error = type(error).__name__
             if told is error:
                 raise
             raise told from error
         finally:
             seconds = self._monotonic() - now
             self._record(outcome, seconds)
-            if self._span is not None and parent.context.trace_id:
-                self._span(self.contract, parent.context, outcome, seconds)
+            if ctx.span is not None and self._end is not None:
+                self._end(ctx.span, outcome, seconds)
 
     def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
         """Decide which outcome an exception is, and what the caller is told."""
@@ -248,7 +262,7 @@ def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[An
         return bare, bare
 
     async def run(message: Any, ctx: NodeCtx) -> Any:
-        view = NodeView(bound)
+        view = NodeView(bound, ctx)
         try:
             return await call(message, ctx, None, view)
         finally:
