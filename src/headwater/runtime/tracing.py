@@ -102,22 +102,32 @@ class Tracer:
         """Return what opens spans of one kind; asked for once, at start."""
         limit = self._slow if slow is None else min(slow, self._slow)
         inner: SpanKind = "internal" if kind == "server" else kind
-        chance, ratio = self._chance, self.ratio
         tail = self.keep_errors or limit < math.inf
+        left = self._gap()
 
         def begin(above: Span | None, context: Context, now: float, outermost: bool) -> Span | None:
+            nonlocal left
             if above is not None:
                 return Span(above.root or above, above, name, inner, module, now, limit)  # type: ignore[arg-type]
             if not outermost:
                 return None
             sampled = context.sampled
             if sampled is None:
-                sampled = context.sampled = ratio > 0.0 and chance(0.0, 1.0) < ratio
+                left -= 1
+                sampled = left < 0
+                if sampled:
+                    left = self._gap()
             if not sampled and not tail:
                 return None
             return Root(None, None, name, kind, module, now, limit, context=context, sampled=sampled)
 
         return begin
+
+    def _gap(self) -> int:
+        """Return how many traces to pass over until the next one is kept: chance, drawn once for all of them."""
+        if self.ratio in (0.0, 1.0):
+            return 0 if self.ratio else 2**62
+        return int(math.log(max(self._chance(0.0, 1.0), 1e-300)) / math.log1p(-self.ratio))
 
     def end(self, span: Span, outcome: Outcome, seconds: float) -> None:
         """Close a span. Never raises."""
