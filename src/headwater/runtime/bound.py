@@ -30,7 +30,9 @@ from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
 
-__all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
+__all__ = [
+    "BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "Threaded", "caller", "command_run", "query_run",
+]
 
 Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
 Runs = tuple[Run, Run]
@@ -298,16 +300,35 @@ def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
     return lambda message, ctx: call(message, ctx, None, None)
 
 
+class Threaded:
+    """One run of a plain function in a thread, and for whom."""
+
+    __slots__ = ("_function", "_message", "_names", "ctx", "name")
+
+    def __init__(self, function: Any, message: Any, names: Mapping[str, Any], name: str, ctx: NodeCtx) -> None:
+        self._function = function
+        self._message = message
+        self._names = names
+        self.name = name
+        self.ctx = ctx
+
+    def __call__(self) -> Any:
+        """Run it."""
+        return self._function(self._message, **self._names)
+
+
 def caller(
     handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts
 ) -> Call:
     """Return a function that calls the handler with its parameters in place."""
     function = handler.function
     if plan.sync:
-        names = dict(zip(plan.names, values, strict=True))
+        names, name = dict(zip(plan.names, values, strict=True)), handler.contract.wire_name
 
         def threaded(message: Any, ctx: Any, tx: Any, view: Any) -> Coroutine[Any, Any, Any]:
-            return parts.executor.run(lambda: function(message, **names))
+            if parts.tracer is not None and ctx.span is not None:
+                parts.tracer.traceparent(ctx.span)  # ids are made here, not in the thread
+            return parts.executor.run(Threaded(function, message, names, name, ctx))
 
         return threaded
     slots = plan.slots
