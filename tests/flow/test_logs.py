@@ -172,7 +172,7 @@ def test_nothing_can_look_like_another_line(lines, human, attack):
     try:
         raise ValueError(attack)
     except ValueError:
-        logging.getLogger(f"x{attack}").error("%s " + attack.replace("%", ""), attack, extra={"who": attack}, exc_info=True)
+        logging.getLogger(f"x{attack}").exception(f"%s {attack}", attack, extra={"who": attack})  # noqa: G004
     text = human()
     first, *below = text.split("\n")
     assert all(line.startswith("    | ") for line in below if line), text
@@ -185,7 +185,7 @@ def test_a_json_line_stays_one_harmless_line(lines, attack):
     try:
         raise ValueError(attack)
     except ValueError:
-        logging.getLogger(f"x{attack}").error("said %s", attack, extra={"who": {attack: [attack]}}, exc_info=True)
+        logging.getLogger(f"x{attack}").exception("said %s", attack, extra={"who": {attack: [attack]}})
     root = logging.getLogger().handlers[0].stream.getvalue()
     assert root.count("\n") == 1
     assert all(c.isprintable() for c in root[:-1])
@@ -308,7 +308,7 @@ async def test_a_registered_secret_is_in_no_output(tmp_path, lines, human):
     async def say(cmd: Say, tx: Tx) -> None:
         log.info("the key is %s", CANARY, extra={"key": CANARY, "keys": [CANARY, {CANARY: CANARY}], "raw": CANARY.encode()})
         log.warning("pem YWxsIGJhcyBhcmUgYmVsb25n and %r", CANARY)
-        log.info("x" * 16_380 + CANARY)
+        log.info("%s", "x" * 16_380 + CANARY)
         await tx.execute(f"insert into said values ('{quoted}')")
         await tx.fetch_all(str, f"select text from said -- {CANARY}")
         if cmd.text == "emit":

@@ -11,7 +11,7 @@ import base64
 import hmac
 import json
 import re
-from typing import Any, Generic, Never, Self, TypeVar, cast, get_args
+from typing import Any, Generic, Never, Self, TypeVar, get_args
 from urllib.parse import quote
 
 __all__ = ["MASK", "Secret", "masked", "masked_bytes", "register_secret"]
@@ -83,7 +83,7 @@ def load(kind: Any, data: Any) -> Secret[Any]:
             raise ValueError("a secret in bytes is written in base64") from None
     if not isinstance(data, wanted):
         raise ValueError(f"a secret is {'text' if wanted is str else 'bytes'}")  # noqa: TRY004 - decoders tell of ValueErrors
-    return Secret(cast("Any", data))
+    return Secret(data)
 
 
 class _Registry:

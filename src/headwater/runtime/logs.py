@@ -39,13 +39,13 @@ def configure_logs(
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ConfigurationError(f"log level {level!r}: use DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    stream = sys.stderr if stream is None else stream
+    out: IO[str] = sys.stderr if stream is None else stream  # pyright: ignore[reportAssignmentType]
     if style == "auto":
-        style = "human" if stream.isatty() else "json"
+        style = "human" if out.isatty() else "json"
     if style not in ("human", "json"):
         raise ConfigurationError(f"log style {style!r}: use auto, json or human")
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if style == "json" else HumanFormatter(colours=stream.isatty()))
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(JsonFormatter() if style == "json" else HumanFormatter(colours=out.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)

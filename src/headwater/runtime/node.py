@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from headwater.errors import ConfigurationError, Draining, HeadwaterError, NoHandler, Overloaded, StoreUnavailable
@@ -127,6 +127,11 @@ class Node:
             await self.parts.bell.close()
             for store in self.stores.values():
                 await store.close()
+
+    @property
+    def modules(self) -> Collection[BoundModule]:
+        """The modules that run here."""
+        return self._bound.values()
 
     # --- the way in ---------------------------------------------------------------------------
 

@@ -2,23 +2,26 @@
 
 A call leaves nothing behind for this, no context variable and no list. Whoever wants to know (a line in
 the log, the watchdog) walks up the frames to the innermost place that runs a handler. A task that a handler
-starts by itself has a stack of its own and is not found, but in development (see `watchdog`).
+starts by itself has a stack of its own; whose it is, is known where the watchdog notes tasks.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from headwater.runtime.bound import Endpoint, Threaded
 from headwater.runtime.delivery import Pump
 from headwater.runtime.scope import NodeCtx
 
-__all__ = ["Running", "running", "user_place"]
+__all__ = ["Running", "running", "task_owners", "user_place", "whose"]
 
 FRAMES_MOST = 400
 
@@ -49,6 +52,9 @@ def _thread(names: dict[str, Any]) -> Running | None:
     return Running(job.name, job.ctx, None)
 
 
+task_owners: WeakKeyDictionary[asyncio.Task[Any], Running] = WeakKeyDictionary()
+"""Tasks that handlers have started, where somebody notes them."""
+
 _PLACES: dict[CodeType, Callable[[dict[str, Any]], Running | None]] = {
     Endpoint._work.__code__: _call,
     Pump._react.__code__: _delivery,
@@ -62,13 +68,17 @@ def running(frame: FrameType | None = None) -> Running | None:
     at: FrameType | None = sys._getframe(1) if frame is None else frame
     for _ in range(FRAMES_MOST):
         if at is None:
-            return None
+            break
         read = _PLACES.get(at.f_code)
         if read is not None:
             found = read(at.f_locals)
             if found is not None:
                 return found
         at = at.f_back
+    if frame is None and task_owners:
+        with contextlib.suppress(RuntimeError):  # no loop runs here
+            task = asyncio.current_task()
+            return None if task is None else task_owners.get(task)
     return None
 
 
@@ -76,13 +86,18 @@ _HOUSE = str(Path(__file__).parents[1])
 _LIBRARY = str(Path(logging.__file__).parents[1])
 
 
+def whose(file: str) -> Literal["house", "library", "user"]:
+    """Return whether code is ours, the standard library's, or somebody else's."""
+    if file.startswith(_HOUSE):
+        return "house"
+    return "library" if file.startswith((_LIBRARY, "<frozen")) and "site-packages" not in file else "user"
+
+
 def user_place(frame: FrameType | None) -> str:
     """Return `file:line` of the innermost frame that is neither ours nor the standard library's."""
     at = frame
     while at is not None:
-        file = at.f_code.co_filename
-        if file.startswith(_HOUSE) or (file.startswith((_LIBRARY, "<frozen")) and "site-packages" not in file):
-            at = at.f_back
-            continue
-        return f"{file}:{at.f_lineno}"
+        if whose(at.f_code.co_filename) == "user":
+            return f"{at.f_code.co_filename}:{at.f_lineno}"
+        at = at.f_back
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
