@@ -154,7 +154,7 @@ async def test_the_handler_that_blocks_the_loop_is_named(tmp_path, how, name, ca
 
 async def test_a_handler_that_lets_others_in_blocks_nobody(tmp_path):
     """Busy for as long in all, but in small steps."""
-    found, _ = await watched(tmp_path, Block(how="many"), late=0.2)
+    found, _ = await watched(tmp_path, Block(how="many", seconds=1.0), late=0.5)
     assert found == []
 
 
