@@ -100,7 +100,7 @@ async def serve(
         await edge.start(listener)
         started()
         await stop.wait()
-        node.ready = False
+        node.pause()
         await edge.stop(within=DRAIN_SECONDS)
     finally:
         await node.stop(within=DRAIN_SECONDS)

@@ -17,38 +17,12 @@ from asyncio import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
-__all__ = ["Hosts", "Waiting", "resumed"]
+from headwater.runtime.waiting import Waiting
+
+__all__ = ["Hosts", "awaited"]
 
 A = TypeVar("A")
 T = TypeVar("T")
-Work = Coroutine[Any, Any, T]
-
-
-class Waiting:
-    """Work that has begun and waits for something. `rest`, started, first hands out what it waits for."""
-
-    __slots__ = ("rest",)
-
-    def __init__(self, rest: Work[Any]) -> None:
-        self.rest = rest
-
-
-@types.coroutine
-def resumed(work: Any, waits_for: Any) -> Generator[Any, Any, Any]:
-    """Go on with work that has been stepped once and waits for something; return its result."""
-    try:
-        while True:
-            try:
-                answer = yield waits_for
-            except GeneratorExit:
-                work.close()
-                raise
-            except BaseException as error:
-                waits_for = work.throw(error)
-            else:
-                waits_for = work.send(answer)
-    except StopIteration as done:
-        return done.value
 
 
 class _Host(Coroutine[Any, Any, None]):
@@ -57,7 +31,7 @@ class _Host(Coroutine[Any, Any, None]):
     __slots__ = ("_done", "_started", "_wake", "_work", "alive", "context", "task", "values")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._work: Work[Any] | None = None
+        self._work: Generator[Any, Any, Any] | None = None
         self._started = False
         self._done: Callable[[Any], None] | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -66,7 +40,7 @@ class _Host(Coroutine[Any, Any, None]):
         self.values = len(self.context)
         self.task: asyncio.Task[None] = loop.create_task(self, context=self.context)
 
-    def take(self, work: Work[Any], done: Callable[[Any], None]) -> None:
+    def take(self, work: Generator[Any, Any, Any], done: Callable[[Any], None]) -> None:
         """Go on with `work`; tell `done` its result."""
         self._work, self._done = work, done
         self.alive = False
@@ -163,4 +137,10 @@ class Hosts:
 
 async def _tell(start: Callable[[A], T | Waiting], given: A, done: Callable[[T], None]) -> None:
     result = start(given)
-    done(await result.rest if isinstance(result, Waiting) else result)
+    done(await awaited(result) if isinstance(result, Waiting) else result)
+
+
+@types.coroutine
+def awaited(waiting: Waiting) -> Generator[Any, Any, Any]:
+    """Go on with work, from a coroutine."""
+    return (yield from waiting.rest)

@@ -48,7 +48,8 @@ class Response(Struct):
     """One answer.
 
     headers: besides the `fixed` ones, which stand as on the wire, each ended by CR LF. stream: pieces of a body
-    in place of `body`; `length` is how many bytes they make together, None when nobody knows. id: of the request.
+    in place of `body`; `length` is how many bytes they make together, None when nobody knows. id: of the request. usual: a plain
+    200 without `headers` and `stream`, and with an `id`.
     """
 
     status: int
@@ -58,6 +59,7 @@ class Response(Struct):
     stream: AsyncIterator[bytes] | None = None
     length: int | None = None
     id: str = ""
+    usual: bool = False
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Return all its own headers as pairs."""

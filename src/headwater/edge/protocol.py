@@ -229,10 +229,10 @@ class Connection(asyncio.Protocol):
         self.state = "busy"
         self._request = request
         outcome = self._server.hosts.run(route.start, request, self._answer)
-        if outcome.__class__ is Response:
-            self._answer(outcome)  # type: ignore[arg-type]
+        if isinstance(outcome, Response):
+            self._answer(outcome)
         else:
-            self._task = outcome  # type: ignore[assignment]
+            self._task = outcome
 
     def _expect_body(self, route: Route, request: Request, data: bytes, at: int) -> int:
         """Take the body if all of it is there; else decide first whether it is wanted at all. Raises Rejected."""
@@ -314,43 +314,54 @@ class Connection(asyncio.Protocol):
     def _answer(self, response: Response) -> None:
         """Write an answer; called when it is ready, in the request's task if it has one."""
         self._task = None
-        transport = self._transport
+        transport, server, request = self._transport, self._server, self._request
+        if (
+            self._usual and response.usual and transport is not None and self._framing is None
+            and not server.draining and server.points.strike is None and self.state == "busy"
+        ):
+            # what nearly every answer is: written in one piece, and the connection stays
+            body = response.body
+            head = b"%b%d\r\n%bx-request-id: %b\r\n\r\n" % (
+                server.ok, len(body), response.fixed, response.id.encode()
+            )
+            transport.write(head + body if request is None or request.method != "HEAD" else head)
+            self._request = None
+            self.answered = True
+            self.state = "idle"
+            self.since = server.tick
+            if self._held or not self._reading:
+                self._go_on()
+            return
         if transport is None or transport.is_closing():
             return
         if self._framing is not None or self.state == "lingering":  # answered before all of the body was there
             self._last_answer(response)
-            return
-        server, request = self._server, self._request
-        if self._usual and response.status == 200 and response.stream is None and response.id and not server.special:
-            # what nearly every answer is: written in one piece, and the connection stays
-            body = response.body
-            more = response.fixed
-            for pair in response.headers:
-                more += b"%b: %b\r\n" % pair
-            head = b"%b%d\r\n%bx-request-id: %b\r\n\r\n" % (server.ok, len(body), more, response.id.encode())
-            transport.write(head if request is not None and request.method == "HEAD" else head + body)
-            self.answered = True
-            self._next()
             return
         keep = self._keep_alive and not server.draining
         if response.stream is not None:
             self._task = asyncio.get_running_loop().create_task(self._stream(response, keep=keep))
             return
         self._write(response, keep=keep, bodiless=request is not None and request.method == "HEAD")
-        if not keep:
+        if keep:
+            self._next()
+        else:
             transport.close()
-            return
-        self._next()
 
     def _next(self) -> None:
-        """Be ready for the next request; those that wait are taken by the caller, or in the loop's next turn."""
+        """Be ready for the next request."""
         self._request = None
         self.state = "idle"
         self.since = self._server.tick
-        if self._held and not self._again:
-            self._again = True
-            asyncio.get_running_loop().call_soon(self._take_held)
-        elif not self._reading and self._transport is not None:
+        if self._held or not self._reading:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what has been waiting, in the loop's next turn; read on if nothing has."""
+        if self._held:
+            if not self._again:
+                self._again = True
+                asyncio.get_running_loop().call_soon(self._take_held)
+        elif self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
 

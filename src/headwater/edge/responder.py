@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Set
 from typing import Any, Protocol
 
-from headwater.edge.hosting import Waiting
 from headwater.edge.http import Request, Response
 from headwater.edge.problems import problem_of
+from headwater.runtime.waiting import Waiting
 
 __all__ = ["Answers", "Responder", "Route"]
 
@@ -81,7 +81,7 @@ class Answers:
 
     def start(self, request: Request) -> Response | Waiting:
         """Ask the function, as far as that goes."""
-        return Waiting(self.respond(request))
+        return Waiting(self.respond(request).__await__())
 
     async def respond(self, request: Request) -> Response:
         """Ask the function. A mistake in it is an internal error to the caller."""

@@ -152,11 +152,6 @@ class Server:
         if self._hosts is not None:
             self._hosts.close()
 
-    @property
-    def special(self) -> bool:
-        """Whether answers need more than to be written: while draining, or when a crash is to come before them."""
-        return self.draining or self.points.strike is not None
-
     # --- connections --------------------------------------------------------------------------
 
     def check_name(self, headers: Mapping[bytes, bytes]) -> None:

@@ -29,6 +29,7 @@ from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, shareable
+from headwater.runtime.waiting import Waiting
 
 __all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
 
@@ -128,30 +129,32 @@ class Endpoint:
         self._copy_result = parts.encode or not shareable(contract.result)
         self._clean = clean or contract.kind == "query"
 
-    def invoke(self, message: Message, context: Context, *, read: bool = False) -> Awaitable[Any]:
-        """Call from outside, under the context's deadline. Ends as `near`.
+    def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
+        """Call from outside, under the context's deadline. Ends as `near`."""
+        return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)
 
-        read: the message has just been read by the contract's own strict rules, so nobody need check it again.
+    def start(self, message: Message, context: Context) -> Any:
+        """Call from outside, as far as that goes without waiting: return the answer, or `Waiting`.
+
+        The message must have been read by the contract's own strict rules, so nobody checks it again.
         """
         now = self._monotonic()
         deadline = min(now + self.within, context.deadline)
-        return self._work(message, NodeCtx(self._bound, context, deadline, 0), now, self._encode if read else self._copy)
+        return self._start(message, NodeCtx(self._bound, context, deadline, 0), now, self._encode)
 
-    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Awaitable[Any]:
+    @types.coroutine
+    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
         """Call from another handler, with a budget that only shrinks.
 
         Returns the answer, or raises one of the three other outcomes.
         """
         now = self._monotonic()
         deadline = min(now + (self.within if within is None or within > self.within else within), parent.deadline)
-        return self._work(message, NodeCtx(self._bound, parent.context, deadline, parent.depth + 1), now, self._copy)
+        begun = self._start(message, NodeCtx(self._bound, parent.context, deadline, parent.depth + 1), now, self._copy)
+        return (yield from begun.rest) if isinstance(begun, Waiting) else begun
 
-    @types.coroutine
-    def _work(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Generator[Any, Any, Any]:
-        """Do one call. A generator, so that the handler can be stepped by hand and a timer set only when it waits
-        (see `deadline`).
-        """
-        outcome: Outcome = "value"
+    def _start(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Any:
+        """Step the handler by hand; a generator and a timer are needed only when it waits (see `deadline`)."""
         try:
             if ctx.deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
@@ -165,18 +168,43 @@ class Endpoint:
             except StopIteration as done:
                 result = done.value
             else:
-                result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
-            return self.result_codec.unpack(self.result_codec.pack(result)) if self._copy_result else result
+                return Waiting(self._rest(work, waits_for, ctx, now))
+            if self._copy_result:
+                result = self._returned(result)
         except BaseException as error:
-            outcome, told = self._outcome(error, ctx)
+            told = self._failed(error, ctx, now)
             if told is error:
                 raise
             raise told from error
-        finally:
-            seconds = self._monotonic() - now
-            self._record(outcome, seconds)
-            if self._span is not None and ctx.context.trace_id:
-                self._span(self.contract, ctx.context, outcome, seconds)
+        self._ended("value", ctx, now)
+        return result
+
+    def _rest(self, work: Any, waits_for: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
+        try:
+            result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+            if self._copy_result:
+                result = self._returned(result)
+        except BaseException as error:
+            told = self._failed(error, ctx, now)
+            if told is error:
+                raise
+            raise told from error
+        self._ended("value", ctx, now)
+        return result
+
+    def _failed(self, error: BaseException, ctx: NodeCtx, now: float) -> BaseException:
+        outcome, told = self._outcome(error, ctx)
+        self._ended(outcome, ctx, now)
+        return told
+
+    def _ended(self, outcome: Outcome, ctx: NodeCtx, now: float) -> None:
+        seconds = self._monotonic() - now
+        self._record(outcome, seconds)
+        if self._span is not None and ctx.context.trace_id:
+            self._span(self.contract, ctx.context, outcome, seconds)
+
+    def _returned(self, result: Any) -> Any:
+        return self.result_codec.unpack(self.result_codec.pack(result))
 
     def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
         """Decide which outcome an exception is, and what the caller is told."""
