@@ -98,6 +98,8 @@ async def serve(
     try:
         edge = open_edge(app, node, settings, topology)
         await edge.start(listener)
+        if topology.http.socket is not None and settings.slot == 0:
+            await edge.start(path=str(Path(settings.folder) / topology.http.socket))
         started()
         await stop.wait()
         node.pause()

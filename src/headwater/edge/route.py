@@ -51,7 +51,8 @@ class CompiledRoute:
         self._usual = route.status == 200
         self._optional = contract.result is NoneType or NoneType in get_args(contract.result)
         kept = b"no-store" if route.http_cache is None else route.http_cache.control.encode()
-        self._fixed = b"content-type: application/json\r\ncache-control: " + kept + b"\r\n" + SECURITY
+        self._plain_fixed = b"cache-control: " + kept + b"\r\n" + SECURITY
+        self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
@@ -87,7 +88,9 @@ class CompiledRoute:
         except Exception as error:
             return self._finished(problem_of(error, request.id), request)
 
-    def _rest(self, work: Generator[Any, Any, Any], request: Request, context: Context) -> Generator[Any, Any, Response]:
+    def _rest(
+        self, work: Generator[Any, Any, Any], request: Request, context: Context
+    ) -> Generator[Any, Any, Response]:
         node = self._node
         node.enter()
         try:

@@ -123,7 +123,7 @@ def _suspicious(data: bytes) -> bool:
 
 
 def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
-    """Return a function that counts the JSON keys that a decoded value came from at least; None if it cannot be told."""
+    """Return a function that counts the JSON keys that a decoded value must have come from; None if none can."""
     bare = annotated_base(hint)
     if get_origin(bare) in (Union, UnionType):
         options = [annotated_base(option) for option in get_args(bare)]

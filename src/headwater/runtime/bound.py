@@ -100,7 +100,8 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_fails", "_monotonic", "_outer", "_record", "_run", "_span", "contract",
+        "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_fails",
+        "_monotonic", "_outer", "_record", "_run", "_span", "contract",
         "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
     )
 
