@@ -76,9 +76,11 @@ class Reading:
     def _text_fields(self, request: Request, key: str | None, more: dict[str, Any]) -> dict[str, Any]:
         fields = self._query_fields(request.query) if request.query else {}
         for param, text in zip(self._path, request.params, strict=True):
-            fields[param.name] = param.read(text)
-        self._fill_key(fields, key)
-        fields.update(more)
+            fields[param.name] = text if param.plain else param.read(text)
+        if key is not None:
+            self._fill_key(fields, key)
+        if more:
+            fields.update(more)
         return fields
 
     def _spliced(self, request: Request, key: str | None) -> Any:
@@ -114,6 +116,17 @@ class Reading:
 
     def _query_fields(self, raw: bytes) -> dict[str, Any]:
         fields: dict[str, Any] = {}
+        if b"%" not in raw and b"+" not in raw:  # mostly: each known name once, and nothing encoded
+            names = self._rest
+            for part in raw.decode("ascii").split("&"):
+                name, _, text = part.partition("=")
+                param = names.get(name)
+                if param is None or param.many or name in fields:
+                    break
+                fields[name] = text if param.plain else param.read(text)
+            else:
+                return fields
+            fields = {}
         for name, text in parse_query(raw):
             param = self._rest.get(name)
             if param is None:

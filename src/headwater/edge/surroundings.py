@@ -28,9 +28,7 @@ _token = msgspec.json.Decoder(dict[str, int])
 
 
 class RequestIds:
-    """Ids for requests: what the client sent if it is decent, else our own: a part that is new for each process, and a
-    number.
-    """
+    """Ids for requests: what the client sent if it is decent, else a part that is new for each process and a number."""
 
     __slots__ = ("_next", "_prefix")
 

@@ -56,7 +56,8 @@ task_owners: WeakKeyDictionary[asyncio.Task[Any], Running] = WeakKeyDictionary()
 """Tasks that handlers have started, where somebody notes them."""
 
 _PLACES: dict[CodeType, Callable[[dict[str, Any]], Running | None]] = {
-    Endpoint._work.__code__: _call,
+    Endpoint._start.__code__: _call,
+    Endpoint._rest.__code__: _call,
     Pump._react.__code__: _delivery,
     Pump._attempt.__code__: _delivery,
     Threaded.__call__.__code__: _thread,
