@@ -10,9 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from headwater import App
 from headwater.adapters.otlp import BATCH_SPANS, OtlpExporter
 from headwater.errors import ConfigurationError
+from headwater.model.secret import masked
 from headwater.ports import SpanRecord, TraceRecord
+from headwater.runtime.telemetry import TraceSettings
+from headwater.topology.assemble import assemble
+from headwater.topology.file import Traces, load_topology
+from headwater.topology.telemetry import exporter_of, trace_settings
 from tests.flow.house import call
 from tests.flow.test_tracing import WHOLE, Order, nodes, tracer
 from tests.integration.collector import collector, free_port
@@ -141,3 +147,22 @@ def test_busy_is_tried_again_and_wrong_is_not(statuses, sent, dropped, requests,
 def test_a_wrong_endpoint_is_refused():
     with pytest.raises(ConfigurationError, match="write http"):
         OtlpExporter("localhost:4318", service="desk")
+
+
+async def test_the_topology_file_says_what_is_traced_and_where_it_goes(tmp_path):
+    (tmp_path / "t.toml").write_text('[traces]\nratio = 0.5\nslow = 0.3\notlp = "http://127.0.0.1:4318/x/"\notlp_header = "api-key"\notlp_secret = "env:KEY"\n')
+    traces = load_topology(tmp_path / "t.toml").traces
+    settings = trace_settings(traces)
+    assert (settings.ratio, settings.slow, settings.keep_errors) == (0.5, 0.3, True)
+    assert trace_settings(traces, dev=True).ratio == 1.0
+    exporter = exporter_of(traces, service="shop", instance="i-1", environment={"KEY": "0pen-sesame"}, folder=tmp_path)
+    assert exporter is not None
+    assert exporter._headers["api-key"] == "0pen-sesame"
+    assert exporter._path == "/x/v1/traces"
+    assert masked("key 0pen-sesame") == "key ***"
+    assert exporter_of(Traces(), service="shop", instance="i", environment={}, folder=tmp_path) is None
+    node = assemble(App("desk", modules=[]), data=tmp_path, tracing=settings)
+    assert node.parts.tracer is not None
+    assert assemble(App("desk", modules=[]), data=tmp_path).parts.tracer is None
+    off = TraceSettings(ratio=0.0, keep_errors=False)
+    assert assemble(App("desk", modules=[]), data=tmp_path, tracing=off).parts.tracer is None

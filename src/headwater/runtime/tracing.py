@@ -119,7 +119,9 @@ class Tracer:
                     left = self._gap()
             if not sampled and not tail:
                 return None
-            return Root(None, None, name, kind, module, now, limit, context=context, sampled=sampled)
+            return Root(  # by position: keywords would cost half as much again
+                None, None, name, kind, module, now, limit, 0.0, "value", "", "", None, context, sampled
+            )
 
         return begin
 
