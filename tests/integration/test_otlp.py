@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from headwater import App
+from headwater import App, Module
 from headwater.adapters.otlp import BATCH_SPANS, OtlpExporter
 from headwater.errors import ConfigurationError
 from headwater.model.secret import masked
@@ -161,8 +161,8 @@ async def test_the_topology_file_says_what_is_traced_and_where_it_goes(tmp_path)
     assert exporter._path == "/x/v1/traces"
     assert masked("key 0pen-sesame") == "key ***"
     assert exporter_of(Traces(), service="shop", instance="i", environment={}, folder=tmp_path) is None
-    node = assemble(App("desk", modules=[]), data=tmp_path, tracing=settings)
+    node = assemble(App("desk", modules=[Module("desk")]), data=tmp_path, tracing=settings)
     assert node.parts.tracer is not None
-    assert assemble(App("desk", modules=[]), data=tmp_path).parts.tracer is None
+    assert assemble(App("desk", modules=[Module("desk")]), data=tmp_path).parts.tracer is None
     off = TraceSettings(ratio=0.0, keep_errors=False)
-    assert assemble(App("desk", modules=[]), data=tmp_path, tracing=off).parts.tracer is None
+    assert assemble(App("desk", modules=[Module("desk")]), data=tmp_path, tracing=off).parts.tracer is None

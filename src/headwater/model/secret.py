@@ -40,11 +40,10 @@ class Secret(Generic[T_co]):
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
 
-    def __str__(self) -> str:
-        return MASK
+    __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        return MASK
+        return repr(self)
 
     def __bool__(self) -> bool:
         return bool(self._value)

@@ -15,7 +15,9 @@ from msgspec import Meta, Struct
 
 from headwater.errors import ConfigurationError
 
-__all__ = ["Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "Traces", "load_topology"]
+__all__ = [
+    "Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "Traces", "load_topology",
+]
 
 FILE_BYTES_MOST = 1024 * 1024
 _REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)")
