@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from headwater.adapters.otlp import OtlpExporter
 from headwater.model.secret import Secret
 from headwater.runtime.telemetry import TraceSettings
 from headwater.topology.file import Traces
 from headwater.topology.secrets import resolve
+
+if TYPE_CHECKING:
+    from headwater.adapters.otlp import OtlpExporter
 
 __all__ = ["exporter_of", "trace_settings"]
 
@@ -31,6 +34,8 @@ def exporter_of(
     """
     if traces.otlp is None:
         return None
+    from headwater.adapters.otlp import OtlpExporter  # an HTTP client that most processes do not need
+
     headers: dict[str, str | Secret[str]] = {}
     if traces.otlp_secret is not None:
         value = resolve(traces.otlp_secret, environment=environment, folder=folder).reveal().decode()
