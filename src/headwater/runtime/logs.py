@@ -23,7 +23,8 @@ __all__ = ["HumanFormatter", "JsonFormatter", "LogStyle", "configure_logs", "log
 LogStyle = Literal["auto", "json", "human"]
 MESSAGE_CHARACTERS = 16_384
 TRACEBACK_CHARACTERS = 32_768
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_CONTEXT = ("contract", "trace_id", "span_id", "request_id", "tenant", "caller")
+_OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *_CONTEXT))
 _COLOURS = {
     logging.DEBUG: "2", logging.INFO: "36", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31",
 }
@@ -134,9 +135,10 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 def _context(record: logging.LogRecord) -> dict[str, str]:
     """Return whose work it is: what the line brings along, else what runs."""
-    found: dict[str, str] = {}
+    brought = vars(record)
+    found = {name: str(brought[name]) for name in _CONTEXT if name in brought}
     now = running()
-    if now is None:
+    if found or now is None:
         return found
     ctx = now.ctx
     context, identity = ctx.context, ctx.context.identity
@@ -156,7 +158,7 @@ def _context(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _OWN and not name.startswith("_")}
+    return {name: value for name, value in vars(record).items() if name not in _OWN}
 
 
 def _neutral(value: Any) -> Any:
