@@ -76,7 +76,9 @@ def desk(folder) -> Module:
             await waiting(cmd.seconds)
         elif cmd.how == "foreign future":
             await tx.execute("insert into t values ('a')")
-            await asyncio.wait_for(other.wait(), cmd.seconds + 5)
+            other = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(cmd.seconds, other.set_result, None)
+            await asyncio.wait_for(other, cmd.seconds + 5)
         elif cmd.how == "store":
             end = time.monotonic() + cmd.seconds
             while time.monotonic() < end:
@@ -103,9 +105,6 @@ def desk(folder) -> Module:
         await waiting(event.seconds)
 
     return module
-
-
-other = asyncio.Event()
 
 
 async def waiting(seconds: float) -> None:
@@ -167,10 +166,7 @@ async def test_a_transaction_that_waits_for_something_else_is_named(tmp_path, ho
 
 
 async def test_a_future_of_somebody_else_is_seen_through_the_library(tmp_path):
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.5, other.set)
     (found,), _ = await watched(tmp_path, Block(how="foreign future"))
-    other.clear()
     assert (found.kind, found.name) == ("waiting", "desk.block/1")
     assert found.place.startswith(__file__)
 
