@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from headwater.cli.settings import Settings
+from headwater.edge.pages import StaticPages
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
 from headwater.model.app import App
@@ -40,7 +41,7 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
     verifier = verifier_of(
         app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
     )
-    router = Router(app.apis, node, verifier=verifier)
+    router = Router(app.apis, node, verifier=verifier, pages=StaticPages(app.pages, verifier).by_path)
     return Server(
         router, clock=node.parts.clock, limits=Limits(body_bytes=topology.http.body_limit), points=node.parts.points
     )

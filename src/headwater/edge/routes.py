@@ -7,7 +7,8 @@ route's function does authorisation, reading, the call and the answer in that or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Sequence, Set
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Any
 
 from headwater.edge.auth import NoVerifier, Verifier, guard
@@ -45,14 +46,15 @@ class _Place:
 class Router:
     """All routes of an application over one node.
 
-    gates: what each route asks of a request besides its authorisation, such as rate limits.
+    gates: what each route asks of a request besides its authorisation, such as rate limits. pages: what answers GET at
+    paths besides the routes.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
 
     def __init__(
         self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
-        gates: Gates = lambda _route: (),
+        gates: Gates = lambda _route: (), pages: Mapping[bytes, Answering] = MappingProxyType({}),
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -68,6 +70,8 @@ class Router:
             for route in api.routes:
                 self._add(route)
                 self.routes.append(route)
+        for path, page in pages.items():
+            self._add_page(path, page)
 
     async def respond(self, request: Request) -> Response:
         """Answer a request whose body is complete. Never raises but when cancelled."""
@@ -133,6 +137,15 @@ class Router:
     def _add_fixed(self, method: str, path: bytes, answer: Callable[[Request], Coroutine[Any, Any, Response]]) -> None:
         place = self._whole[path] = _Place()
         place.methods[method] = Answers(answer)
+
+    def _add_page(self, path: bytes, page: Answering) -> None:
+        try:
+            _ = self._whole.get(path) or self._walk(Request("GET", path, b"", {}))
+        except Rejected:
+            place = self._whole[path] = _Place()
+            place.methods["GET"] = page
+        else:
+            raise ConfigurationError(f"the page {path.decode()} hides a route; give the page or the route another path")
 
     # --- compiling ----------------------------------------------------------------------------
 
