@@ -80,11 +80,11 @@ def _left(troubles: list[str], url: str) -> None:
         troubles.append(f"asked elsewhere: {url}")
 
 
-def shoot(made: Any, name: str) -> None:
-    """Keep a picture for people, where $SCREENSHOTS names a folder."""
+def shoot(made: Any, name: str, *, whole: bool = True) -> None:
+    """Keep a picture for people, where $SCREENSHOTS names a folder. whole: not only what the window shows."""
     folder = os.environ.get("SCREENSHOTS")
     if folder:
-        made.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+        made.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=whole)
 
 
 def accessible(made: Any) -> list[str]:

@@ -95,7 +95,7 @@ class StaticPages:
         relative = file.relative_to(pages.folder).as_posix()
         told = f"Pages({pages.path!r}): {relative}"
         if not file.resolve().is_relative_to(pages.folder.resolve()):
-            raise ConfigurationError(f"{told} is a link that leads out of the folder; put a copy there", where=pages.where)
+            raise ConfigurationError(f"{told} is a link out of the folder; put a copy there", where=pages.where)
         kind = _TYPES.get(file.suffix.lower())
         if kind is None:
             raise ConfigurationError(

@@ -15,11 +15,12 @@ export function finding({ take, seen }) {
   let timer = 0;
   let running = null;
   let cursor = null;
+  let shown = ""; // the text that the list answers: more of it is asked with that, whatever was typed since
 
   async function find({ from = null } = {}) {
     running?.abort();
     const mine = (running = new AbortController());
-    const text = field.value.trim();
+    const text = from === null ? field.value.trim() : shown;
     const query = new URLSearchParams({ search: text, limit: "20", ...(from ? { cursor: from } : {}) });
     for (let attempt = 0; ; attempt += 1) {
       const answer = await ask("GET", `/v1/products?${query}`, { signal: mine.signal });
@@ -44,6 +45,7 @@ export function finding({ take, seen }) {
     else list.replaceChildren(...items);
     if (further) list.children[before]?.querySelector("button").focus();
     cursor = page.next_cursor;
+    shown = text;
     more.hidden = cursor === null;
     status.textContent = told(list.childElementCount, text);
     seen(page.items);

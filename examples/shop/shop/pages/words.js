@@ -20,7 +20,7 @@ export function refusal(answer, names) {
     case "OutOfStock": {
       const left = answer.failure.on_hand;
       return left > 0
-        ? `There are only ${plain.format(left)} of ${product} left. Take fewer, then order again.`
+        ? `Only ${plain.format(left)} of ${product} can be had. Take fewer, then order again.`
         : `${product} is out of stock. Remove it, then order again.`;
     }
     case "UnknownProduct": return `${product} is not sold any more. Remove it, then order again.`;
