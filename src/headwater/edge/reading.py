@@ -53,6 +53,8 @@ class Reading:
         if any(param.many for param in self._path):
             raise ConfigurationError(f"{told}: a path parameter is one value", where=route.where)
         self._plain = self._body and not self._path
+        # a message without fields is always the same, and nobody can change it
+        self._constant = None if fields else contract.message()
         self._needs_body = self._body and any(fields[n].required and n != self._idempotent for n in rest)
 
     def read(self, request: Request, key: str | None, **more: Any) -> Any:
@@ -60,6 +62,8 @@ class Reading:
         if self._plain and key is None and request.body and not request.query:
             _check_content_type(request)
             return self._reader.read(request.body)
+        if self._constant is not None and not request.query and not request.body:
+            return self._constant
         if not self._body and not request.body:
             return self._reader.build(self._text_fields(request, key, more))
         spliced = self._spliced(request, key)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Set
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Set
 from typing import Any, Protocol
 
+from headwater.edge.hosting import Waiting
 from headwater.edge.http import Request, Response
+from headwater.edge.problems import problem_of
 
 __all__ = ["Answers", "Responder", "Route"]
 
@@ -31,6 +33,10 @@ class Route(Protocol):
         """Return a refusal, decided from the head alone; None to go on. Never raises but Rejected."""
         ...
 
+    def start(self, request: Request) -> Response | Waiting:
+        """Answer as far as that goes without waiting; admit the request first if nobody has. Never raises."""
+        ...
+
     def respond(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Answer. Never raises but when cancelled."""
         ...
@@ -44,6 +50,11 @@ class Responder(Protocol):
         """Paths that are known to be well-formed."""
         ...
 
+    @property
+    def lines(self) -> Mapping[bytes, tuple[str, bytes, Route]]:
+        """Whole request lines, with the method and path they hold and the route they lead to."""
+        ...
+
     def route(self, request: Request) -> Route:
         """Return what answers. Raises Rejected where nothing does."""
         ...
@@ -55,6 +66,7 @@ class Answers:
     streams = False
     body_most: int | None = None
     known: frozenset[bytes] = frozenset()
+    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}  # noqa: RUF012 - it is never written
 
     def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
         self._function = function
@@ -67,6 +79,13 @@ class Answers:
         """Let everything in."""
         return None
 
+    def start(self, request: Request) -> Response | Waiting:
+        """Ask the function, as far as that goes."""
+        return Waiting(self.respond(request))
+
     async def respond(self, request: Request) -> Response:
-        """Ask the function."""
-        return await self._function(request)
+        """Ask the function. A mistake in it is an internal error to the caller."""
+        try:
+            return await self._function(request)
+        except Exception as error:
+            return problem_of(error, "")

@@ -7,13 +7,15 @@ from types import NoneType
 from typing import Any, get_args
 
 from headwater.edge.auth import Guard
+from headwater.edge.hosting import Waiting, resumed
 from headwater.edge.http import SECURITY, Request, Response
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
 from headwater.edge.surroundings import RequestIds, Surroundings, token_header
 from headwater.errors import Draining, Overloaded
-from headwater.model.api import Route
+from headwater.model.api import Route, public
 from headwater.model.codec import to_json
+from headwater.model.context import Context
 from headwater.model.contract import PRIORITIES
 from headwater.runtime.node import Node
 
@@ -38,8 +40,9 @@ class CompiledRoute:
         self._guard = guarded
         self._gates = gates
         self._rank = PRIORITIES.index(contract.priority)
-        self._reading = Reading(route)
-        self._surroundings = Surroundings(contract, node)
+        self._open = route.auth is public
+        self._read = Reading(route).read
+        self._context = Surroundings(contract, node).context
         self._invoke = node.table[contract.message].invoke
         self._query = contract.kind == "query"
         self._status = route.status
@@ -49,12 +52,13 @@ class CompiledRoute:
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
-        request.id = self._ids.of(request)
+        request.id = self._ids.new() if request.plain else self._ids.of(request)
         try:
             node = self._node
             if self._rank > node.lowest or node.in_flight >= node.parts.in_flight_most or not node.ready:
                 self._refuse()
-            request.identity = self._guard(request)
+            if not (request.plain and self._open):
+                request.identity = self._guard(request)
             for gate in self._gates:
                 request.more += gate(request)
         except Exception as error:
@@ -66,35 +70,55 @@ class CompiledRoute:
             raise Draining("this process is starting or shutting down")
         raise Overloaded("there is more to do than this process can; what is less urgent is refused first")
 
-    async def respond(self, request: Request) -> Response:
-        """Answer one admitted request. Never raises but when cancelled."""
+    def start(self, request: Request) -> Response | Waiting:
+        """Answer one request, as far as that goes without waiting."""
+        if not request.id:
+            refused = self.admit(request)
+            if refused is not None:
+                return refused
+        try:
+            context = self._context(request)
+            work: Any = self._invoke(self._read(request, context.idempotency_key), context, read=True)
+            try:
+                waits_for = work.send(None)
+            except StopIteration as done:
+                return self._answer(done.value, request, context)
+            return Waiting(self._rest(work, waits_for, request, context))
+        except Exception as error:
+            return self._finished(problem_of(error, request.id), request)
+
+    async def _rest(self, work: Any, waits_for: Any, request: Request, context: Context) -> Response:
         node = self._node
         node.in_flight += 1
         try:
-            context = self._surroundings.context(request)
-            message = self._reading.read(request, context.idempotency_key)
-            result = await self._invoke(message, context)
-            if result is None and self._optional:
-                response = self._nothing(request)
-            else:
-                response = Response(self._status, to_json(result), (), self._fixed)
-            if context.token and not self._query:
-                response.headers = (token_header(context.token),)
+            return self._answer(await resumed(work, waits_for), request, context)
         except Exception as error:
-            response = problem_of(error, request.id)
+            return self._finished(problem_of(error, request.id), request)
         finally:
             node.in_flight -= 1
             if not node.ready:
                 node.left()
+
+    async def respond(self, request: Request) -> Response:
+        """Answer one request. Never raises but when cancelled."""
+        begun = self.start(request)
+        return await begun.rest if isinstance(begun, Waiting) else begun
+
+    def _answer(self, result: Any, request: Request, context: Context) -> Response:
+        if result is None and self._optional:
+            response = self._nothing(request)
+        else:
+            response = Response(self._status, to_json(result), (), self._fixed)
+        if context.token and not self._query:
+            response.headers = (token_header(context.token),)
         return self._finished(response, request)
 
     def _nothing(self, request: Request) -> Response:
         return problem(404, "not-found", "there is no such thing", request.id) if self._query else Response(204)
 
     def _finished(self, response: Response, request: Request) -> Response:
-        response.fixed += b"x-request-id: %b\r\n" % request.id.encode()
+        response.id = request.id
         if request.more:
             response.headers += request.more
         self.counts[response.status // 100] += 1
         return response
-

@@ -61,6 +61,7 @@ class Router:
         self.compiled: list[CompiledRoute] = []
         self._ids = RequestIds(node.parts.ids)
         self._root = _Place()
+        self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
         self._gates = gates
@@ -77,7 +78,7 @@ class Router:
         """Answer a request whose body is complete. Never raises but when cancelled."""
         try:
             route = self.route(request)
-            return route.admit(request) or await route.respond(request)
+            return await route.respond(request)
         except Rejected as error:
             return problem_of(error, "")
 
@@ -172,6 +173,10 @@ class Router:
         self.compiled.append(compiled)
         place.methods[route.method] = compiled
         place.where[route.method] = route.where
+        if "{" not in route.path and route.path.isascii():
+            path = route.path.encode()
+            self._whole[path] = place
+            self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
 
     def _place(self, route: Route, told: str) -> _Place:
         place = self._root
@@ -185,8 +190,6 @@ class Router:
                 )
             else:
                 place = place.static.setdefault(segment, _Place())
-        if "{" not in route.path and route.path.isascii():
-            self._whole[route.path.encode()] = place
         return place
 
 

@@ -6,9 +6,11 @@ import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Mapping
 from datetime import datetime
 
 from headwater.edge.hosting import Hosts
+from headwater.edge.problems import Rejected
 from headwater.edge.protocol import Connection
 from headwater.edge.proxies import Proxies
 from headwater.edge.responder import Responder
@@ -62,10 +64,11 @@ class Server:
         self.limits = limits or Limits()
         self.draining = False
         self.tick = clock.monotonic()
-        self.date = _http_date(clock.now())
+        self.date = self.ok = b""
         self.names = names
         self.proxies = proxies
         self.known = responder.known
+        self.lines = responder.lines
         self.points = points or CrashPoints()
         self.route = responder.route
         self.served = 0
@@ -149,7 +152,19 @@ class Server:
         if self._hosts is not None:
             self._hosts.close()
 
+    @property
+    def special(self) -> bool:
+        """Whether answers need more than to be written: while draining, or when a crash is to come before them."""
+        return self.draining or self.points.strike is not None
+
     # --- connections --------------------------------------------------------------------------
+
+    def check_name(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raise Rejected for a request to another host than ours."""
+        host = headers.get(b"host", b"").lower()
+        name = host if host.endswith(b"]") else host.rpartition(b":")[0] if b":" in host else host
+        if self.names is not None and name not in self.names:
+            raise Rejected(421, "wrong-host", "this server is not responsible for the host that was asked for")
 
     def opened(self, connection: Connection) -> None:
         """A client has come."""
@@ -165,6 +180,7 @@ class Server:
         """Close who is too slow. One timer for all: a timer each would cost more than it saves."""
         now = self.tick = self._clock.monotonic()
         self.date = _http_date(self._clock.now())
+        self.ok = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: " % self.date
         for connection in list(self._connections):
             if self._too_slow(connection, now - connection.since, now):
                 connection.abort()

@@ -28,7 +28,7 @@ from headwater.runtime.deadline import finish
 from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
-from headwater.runtime.shapes import needs_check, shareable
+from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
 
 __all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
 
@@ -45,12 +45,16 @@ class EventCodec(Codec):
 
     def __init__(self, contract: Contract) -> None:
         super().__init__(contract.message, contract.wire_name)
+        refuse_secrets(contract.message, f"event {contract.wire_name}")
         self.contract = contract
         self.checked = needs_check(contract.message)
 
 
 class BoundModule:
-    """One module on this node: its store, and the endpoints its handlers may reach."""
+    """One module on this node: its store, and the endpoints its handlers may reach.
+
+    writing: the transaction that has the store's write turn, None while no handler has it.
+    """
 
     def __init__(self, module: Module, store: Store, parts: Parts) -> None:
         self.module = module
@@ -61,6 +65,8 @@ class BoundModule:
         self.ids = parts.ids
         self.bell = parts.bell
         self.points = parts.points
+        self.tracer = parts.tracer
+        self.writing: NodeTx | None = None
         self.commands: dict[type[Message], Endpoint] = {}
         self.queries: dict[type[Message], Endpoint] = {}
         self.events: dict[type[Event], EventCodec] = {}
@@ -99,8 +105,9 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_bound", "_clean", "_clock", "_copy", "_fails", "_monotonic", "_outer", "_record", "_run", "_span", "contract",
-        "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
+        "_begin", "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_end", "_fails", "_monotonic",
+        "_outer", "_record", "_run", "contract", "failure_codecs", "handler", "message_codec", "module", "result_codec",
+        "within",
     )
 
     def __init__(
@@ -116,36 +123,57 @@ class Endpoint:
         self.failure_codecs = {
             f: Codec(f.__failure_fields__, f"{f.__failure_name__} of {contract.wire_name}") for f in contract.fails
         }
+        refuse_secrets(contract.result, f"the result of {contract.wire_name}")
+        for failure in contract.fails:
+            refuse_secrets(failure.__failure_fields__, f"{failure.__name__} of {contract.wire_name}")
         self._bound = bound
         self._fails = contract.fails
         self._run, self._outer = runs
         self._clock = parts.clock
         self._monotonic = parts.clock.monotonic
         self._record = parts.telemetry.cell(contract).record
-        self._span = parts.telemetry.span if parts.telemetry.tracing else None
-        self._copy = parts.encode or not (shareable(contract.message) and shareable(contract.result))
+        tracer = parts.tracer
+        self._begin = None if tracer is None else tracer.point(
+            contract.wire_name, "server", contract.module, slow=contract.slo_p99
+        )
+        self._end = None if tracer is None else tracer.end
+        self._encode = parts.encode
+        self._copy = parts.encode or not shareable(contract.message)
+        self._copy_result = parts.encode or not shareable(contract.result)
         self._clean = clean or contract.kind == "query"
 
-    def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
-        """Call from outside, under the context's deadline. Ends as `near`."""
-        return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)
+    def invoke(self, message: Message, context: Context, *, read: bool = False) -> Awaitable[Any]:
+        """Call from outside, under the context's deadline. Ends as `near`.
 
-    @types.coroutine
-    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
+        read: the message has just been read by the contract's own strict rules, so nobody need check it again.
+        """
+        now = self._monotonic()
+        deadline = min(now + self.within, context.deadline)
+        ctx = NodeCtx(self._bound, context, deadline, 0)
+        if self._begin is not None:
+            ctx.span = self._begin(None, context, now, True)
+        return self._work(message, ctx, now, self._encode if read else self._copy)
+
+    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Awaitable[Any]:
         """Call from another handler, with a budget that only shrinks.
 
         Returns the answer, or raises one of the three other outcomes.
-        A generator, so that the handler can be stepped by hand and a timer set only when it waits
-        (see `deadline`).
         """
         now = self._monotonic()
-        deadline = now + (self.within if within is None or within > self.within else within)
-        deadline = min(deadline, parent.deadline)
+        deadline = min(now + (self.within if within is None or within > self.within else within), parent.deadline)
         ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
+        if self._begin is not None:
+            ctx.span = self._begin(parent.span, parent.context, now, False)
+        return self._work(message, ctx, now, self._copy)
+
+    @types.coroutine
+    def _work(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Generator[Any, Any, Any]:
+        """Do one call. A generator, so that the handler can be stepped by hand and a timer set only when it waits
+        (see `deadline`).
+        """
         outcome: Outcome = "value"
-        copy = self._copy
         try:
-            if deadline <= now:
+            if ctx.deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
             if ctx.depth > DEPTH_MOST:
                 raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another: a circle")
@@ -157,25 +185,28 @@ class Endpoint:
             except StopIteration as done:
                 result = done.value
             else:
-                result = yield from finish(work, waits_for, deadline, self._clock, self.contract.wire_name)
-            return self.result_codec.unpack(self.result_codec.pack(result)) if copy else result
+                ctx.work = work
+                result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+            return self.result_codec.unpack(self.result_codec.pack(result)) if self._copy_result else result
         except BaseException as error:
             outcome, told = self._outcome(error, ctx)
+            if ctx.span is not None:
+                ctx.span.error = type(error).__name__
             if told is error:
                 raise
             raise told from error
         finally:
             seconds = self._monotonic() - now
             self._record(outcome, seconds)
-            if self._span is not None and parent.context.trace_id:
-                self._span(self.contract, parent.context, outcome, seconds)
+            if ctx.span is not None and self._end is not None:
+                self._end(ctx.span, outcome, seconds)
 
     def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
         """Decide which outcome an exception is, and what the caller is told."""
         name = self.contract.wire_name
         if isinstance(error, Failure):
             if type(error) in self._fails:
-                return "failure", self._carried(error) if self._copy else error
+                return "failure", self._carried(error) if self._encode else error
             return "unknown", HandlerCrashed(
                 f"{name} refused with {type(error).__name__}, which its contract does not declare: catch it, or "
                 "add it to fails="
@@ -248,7 +279,7 @@ def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[An
         return bare, bare
 
     async def run(message: Any, ctx: NodeCtx) -> Any:
-        view = NodeView(bound)
+        view = NodeView(bound, ctx)
         try:
             return await call(message, ctx, None, view)
         finally:
@@ -261,6 +292,9 @@ def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
     """Return what runs a handler that has neither transaction nor view: itself, where that fits."""
     if plan.slots == (CTX,) and plan.positional and not plan.sync:
         return handler.function
+    if not plan.slots and plan.positional and not plan.sync:
+        function = handler.function
+        return lambda message, ctx: function(message)
     return lambda message, ctx: call(message, ctx, None, None)
 
 

@@ -138,6 +138,7 @@ class Node:
         request_id: str = "",
         trace_id: str = "",
         span_id: str = "",
+        sampled: bool | None = None,
         idempotency_key: str | None = None,
         token: Mapping[str, int] | None = None,
     ) -> Context:
@@ -145,7 +146,7 @@ class Node:
         return Context(
             deadline=self.parts.clock.monotonic() + (DISPATCH_SECONDS if within is None else within),
             identity=identity, request_id=request_id, trace_id=trace_id, span_id=span_id,
-            idempotency_key=idempotency_key, token=dict(token or {}),
+            sampled=sampled, idempotency_key=idempotency_key, token=dict(token or {}),
         )
 
     async def dispatch(self, message: Message, context: Context) -> Any:
@@ -250,8 +251,11 @@ class Node:
                 )
             waits = waits or CTX in read.slots or read.injected
             contract = handler.contract
+            begin = None if self.parts.tracer is None else self.parts.tracer.point(
+                f"{subscription.name}: {contract.wire_name}", "consumer", bound.name
+            )
             reactions[contract.name, contract.version] = Reaction(
-                EventCodec(contract), caller(handler, read, values, self.parts)
+                EventCodec(contract), caller(handler, read, values, self.parts), begin
             )
         logs = self._logs(subscription)
         self.workers.append(Pump(subscription, bound, logs, self.parts, reactions, waits=waits))
