@@ -1,0 +1,93 @@
+"""Recent traces as waterfalls: what ran when, within what, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from headwater.ops.dashboard.html import Html, el
+from headwater.ops.dashboard.recent import Now
+from headwater.ops.dashboard.tables import Column, badge, nothing, table
+from headwater.ops.dashboard.words import ago, duration
+from headwater.ports import SpanRecord, TraceRecord
+
+__all__ = ["traces"]
+
+BAR_WIDTH, BAR_HEIGHT = 260.0, 14.0
+SHOWN_MOST = 20
+SPANS_MOST = 60
+LOOK = {"value": "good", "failure": "wait", "not_executed": "bad", "unknown": "bad"}
+SAID = {"value": "value", "failure": "refusal", "not_executed": "not executed", "unknown": "unknown"}
+Row = tuple[SpanRecord, int]
+
+
+def traces(now: Now) -> Html:
+    """Return the newest traces, each to be opened."""
+    if not now.seen.traces:
+        return nothing("No trace was kept yet: all that are slow or end in an error are, and a share of the rest.")
+    newest = sorted(now.seen.traces, key=lambda t: t.start, reverse=True)[:SHOWN_MOST]
+    return el("ol", [el("li", _trace(trace, now.seen.at)) for trace in newest], class_="traces")
+
+
+def _trace(trace: TraceRecord, at: float) -> Html:
+    summary = el(
+        "summary", el("span", trace.name, class_="what"), " ", badge(SAID[trace.outcome], LOOK[trace.outcome]), " ",
+        el("span", duration(trace.duration), class_="number"), " ",
+        el("small", f"{len(trace.spans)} spans, {ago(at - trace.start)}"), id=f"summary-{trace.trace_id}",
+    )
+    rows = list(_nested(trace.spans))
+    left_out = len(rows) - SPANS_MOST + trace.dropped if len(rows) > SPANS_MOST else trace.dropped
+    columns = (
+        Column[Row]("what", "What", lambda r: _named(*r), head=True),
+        Column[Row]("module", "Module", lambda r: r[0].module),
+        Column[Row]("bar", f"When, of {duration(trace.duration)}", lambda r: _bar(r[0], trace)),
+        Column[Row]("start", "After", lambda r: duration(max(0.0, r[0].start - trace.start)), number=True),
+        Column[Row]("took", "Took", lambda r: duration(r[0].duration), number=True),
+        Column[Row]("end", "End", lambda r: "" if r[0].outcome == "value" else _ended(r[0]),
+                    bad=lambda r: LOOK[r[0].outcome] == "bad"),
+    )
+    return el(
+        "details", summary, el("p", "Trace ", el("code", trace.trace_id)),
+        table(f"trace-{trace.trace_id}", f"Spans of {trace.name}", columns, rows[:SPANS_MOST]),
+        el("p", f"{left_out} more spans are not shown.") if left_out else None, id=f"trace-{trace.trace_id}",
+    )
+
+
+def _nested(spans: Sequence[SpanRecord]) -> Iterator[Row]:
+    """Return spans under those that they belong to, with their depth. One whose parent is elsewhere comes first."""
+    known = {span.id for span in spans}
+    under: dict[str, list[SpanRecord]] = {}
+    for span in sorted(spans, key=lambda s: s.start):
+        under.setdefault(span.parent if span.parent in known and span.parent != span.id else "", []).append(span)
+    waiting = [(span, 0) for span in reversed(under.get("", []))]
+    while waiting:
+        span, depth = waiting.pop()
+        yield span, depth
+        waiting += [(below, depth + 1) for below in reversed(under.get(span.id, []))]
+
+
+def _named(span: SpanRecord, depth: int) -> Html:
+    kind = {"consumer": "event", "store": "store"}.get(span.kind)
+    said = ", ".join(f"{key} {value}" for key, value in span.attributes.items() if key != "event_id")
+    return el(
+        "span", span.name, " " if kind else None, el("small", kind) if kind else None,
+        el("small", said, class_="said") if said else None, class_=f"depth-{min(depth, 8)}",
+    )
+
+
+def _ended(span: SpanRecord) -> str:
+    error = span.attributes.get("error", "")
+    return f"{SAID[span.outcome]}: {error}" if error else SAID[span.outcome]
+
+
+def _bar(span: SpanRecord, trace: TraceRecord) -> Html:
+    whole = max(trace.duration, 1e-9)
+    left = min(1.0, max(0.0, (span.start - trace.start) / whole))
+    part = min(1.0 - left, span.duration / whole)
+    return el(
+        "svg",
+        el("rect", x=0.0, y=BAR_HEIGHT / 2 - 0.5, width=BAR_WIDTH, height=1.0, class_="axis"),
+        el("rect", x=min(left * BAR_WIDTH, BAR_WIDTH - 2), y=1.0, width=max(2.0, part * BAR_WIDTH),
+           height=BAR_HEIGHT - 2, rx=2.0, class_=f"{span.kind} {LOOK[span.outcome]}"),
+        viewBox=f"0 0 {BAR_WIDTH:.0f} {BAR_HEIGHT:.0f}", width=BAR_WIDTH, height=BAR_HEIGHT, class_="bar",
+        aria_hidden="true",
+    )
