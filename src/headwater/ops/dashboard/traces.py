@@ -3,52 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 from headwater.ops.dashboard.html import Html, el
 from headwater.ops.dashboard.recent import Now
 from headwater.ops.dashboard.tables import Column, badge, nothing, table
-from headwater.ops.dashboard.words import ago, duration
+from headwater.ops.dashboard.words import ago, duration, whole
 from headwater.ports import SpanRecord, TraceRecord
 
-__all__ = ["traces"]
+__all__ = ["traces", "waterfall"]
 
 BAR_WIDTH, BAR_HEIGHT = 260.0, 14.0
-SHOWN_MOST = 20
-SPANS_MOST = 60
+SHOWN_MOST = 25
+SPANS_MOST = 300
 LOOK = {"value": "good", "failure": "wait", "not_executed": "bad", "unknown": "bad"}
 SAID = {"value": "value", "failure": "refusal", "not_executed": "not executed", "unknown": "unknown"}
 Row = tuple[SpanRecord, int]
 
 
 def traces(now: Now) -> Html:
-    """Return the newest traces, each to be opened."""
+    """Return the newest traces, each with a link to its waterfall."""
     if not now.seen.traces:
-        return nothing("No trace was kept yet: all that are slow or end in an error are, and a share of the rest.")
+        return nothing("None was kept yet. Those that are slow or end in an error are kept, and a share of the rest.")
     newest = sorted(now.seen.traces, key=lambda t: t.start, reverse=True)[:SHOWN_MOST]
-    return el("ol", [el("li", _trace(trace, now.seen.at)) for trace in newest], class_="traces")
-
-
-def _trace(trace: TraceRecord, at: float) -> Html:
-    summary = el(
-        "summary", el("span", trace.name, class_="what"), " ", badge(SAID[trace.outcome], LOOK[trace.outcome]), " ",
-        el("span", duration(trace.duration), class_="number"), " ",
-        el("small", f"{len(trace.spans)} spans, {ago(at - trace.start)}"), id=f"summary-{trace.trace_id}",
+    columns = (
+        Column[TraceRecord]("name", "Trace", _linked, head=True),
+        Column[TraceRecord]("end", "End", lambda t: badge(SAID[t.outcome], LOOK[t.outcome])),
+        Column[TraceRecord]("took", "Took", lambda t: duration(t.duration), number=True),
+        Column[TraceRecord]("spans", "Spans", lambda t: whole(len(t.spans) + t.dropped), number=True),
+        Column[TraceRecord]("when", "Began", lambda t: ago(now.seen.at - t.start), number=True),
     )
+    return table("traces", "Recent traces, newest first", columns, newest)
+
+
+def _linked(trace: TraceRecord) -> Html:
+    return el("a", trace.name, href=f"/dashboard/trace?id={quote(trace.trace_id)}", id=f"trace-{trace.trace_id}")
+
+
+def waterfall(trace: TraceRecord, at: float) -> Html:
+    """Return one trace as a waterfall, which is a table whose bars repeat what its numbers say."""
     rows = list(_nested(trace.spans))
-    left_out = len(rows) - SPANS_MOST + trace.dropped if len(rows) > SPANS_MOST else trace.dropped
+    left_out = max(0, len(rows) - SPANS_MOST) + trace.dropped
     columns = (
         Column[Row]("what", "What", lambda r: _named(*r), head=True),
         Column[Row]("module", "Module", lambda r: r[0].module),
         Column[Row]("bar", f"When, of {duration(trace.duration)}", lambda r: _bar(r[0], trace)),
         Column[Row]("start", "After", lambda r: duration(max(0.0, r[0].start - trace.start)), number=True),
         Column[Row]("took", "Took", lambda r: duration(r[0].duration), number=True),
-        Column[Row]("end", "End", lambda r: "" if r[0].outcome == "value" else _ended(r[0]),
-                    bad=lambda r: LOOK[r[0].outcome] == "bad"),
+        Column[Row]("end", "End", lambda r: _ended(r[0]), bad=lambda r: LOOK[r[0].outcome] == "bad"),
     )
     return el(
-        "details", summary, el("p", "Trace ", el("code", trace.trace_id)),
-        table(f"trace-{trace.trace_id}", f"Spans of {trace.name}", columns, rows[:SPANS_MOST]),
-        el("p", f"{left_out} more spans are not shown.") if left_out else None, id=f"trace-{trace.trace_id}",
+        "div",
+        el("p", badge(SAID[trace.outcome], LOOK[trace.outcome]), f" {duration(trace.duration)}, {ago(at - trace.start)}, ",
+           el("code", trace.trace_id)),
+        table("spans", f"Spans of {trace.name}", columns, rows[:SPANS_MOST]),
+        el("p", f"{left_out} more spans are not shown.") if left_out else None,
     )
 
 
