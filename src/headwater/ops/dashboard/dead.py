@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.ops.dashboard.html import Html, el, void
+from headwater.ops.dashboard.html import Html, breakable, el, void
 from headwater.ops.dashboard.recent import Now
 from headwater.ops.dashboard.seen import Dead
 from headwater.ops.dashboard.tables import Column, nothing, table
@@ -18,9 +18,9 @@ def dead_letters(now: Now, token: str) -> Html:
     if not now.seen.dead:
         return nothing("There are none.")
     columns = (
-        Column[Dead]("message", "Message", lambda d: [d.message, el("small", f" key {d.key}") if d.key else None],
+        Column[Dead]("message", "Message", lambda d: [breakable(d.message), el("small", f" key {d.key}") if d.key else None],
                      head=True),
-        Column[Dead]("subscription", "Subscription", lambda d: d.subscription),
+        Column[Dead]("subscription", "Subscription", lambda d: breakable(d.subscription)),
         Column[Dead]("attempts", "Attempts", lambda d: whole(d.attempts), number=True),
         Column[Dead]("error", "Last error", lambda d: el("span", d.error, class_="error")),
         Column[Dead]("died", "Given up", lambda d: ago(now.seen.at - d.died_at)),
@@ -34,7 +34,7 @@ def dead_letters(now: Now, token: str) -> Html:
 
 
 WORDS = {
-    "replay": ("Replay", "It is delivered again, with its id: what it did already is not done twice.", "Yes, replay it"),
+    "replay": ("Replay", "It is delivered again, with its id: what it did is not done twice.", "Yes, replay it"),
     "discard": ("Discard", "It is deleted for good. What it should have done will not be done.", "Yes, discard it"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headwater.ops.dashboard.html import Html, Part, el
+from headwater.ops.dashboard.html import Html, Part, breakable, el
 from headwater.ops.dashboard.recent import ContractNow, Now, quantile
 from headwater.ops.dashboard.seen import Burn, Process, Subscribed
 from headwater.ops.dashboard.tables import Column, Order, badge, nothing, table
@@ -21,7 +21,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 120.0, 24.0
 def contracts(now: Now, order: Order) -> Html:
     """Return latency and outcomes, contract by contract."""
     columns = (
-        Column[ContractNow]("contract", "Contract", lambda c: [c.name, " ", el("small", c.kind)], head=True,
+        Column[ContractNow]("contract", "Contract", lambda c: [breakable(c.name), " ", el("small", c.kind)], head=True,
                             sort=lambda c: c.name),
         Column[ContractNow]("rate", "Rate", lambda c: per_second(c.rate), number=True, sort=lambda c: c.rate),
         *(_quantile_column(share) for share in (50, 95, 99)),
@@ -81,7 +81,7 @@ def subscriptions(now: Now) -> Html:
     if not now.seen.subscriptions:
         return nothing("No module subscribes to anything.")
     columns = (
-        Column[Subscribed]("name", "Subscription", lambda s: s.name, head=True),
+        Column[Subscribed]("name", "Subscription", lambda s: breakable(s.name), head=True),
         Column[Subscribed]("source", "Events of", lambda s: s.source),
         Column[Subscribed]("lag", "Waiting", lambda s: whole(s.lag), number=True, bad=lambda s: s.lag > 1_000),
         Column[Subscribed]("oldest", "Oldest waits", lambda s: duration(s.oldest), number=True),
@@ -140,10 +140,11 @@ def burns(now: Now) -> Html:
         return nothing("No contract says what it aims at (slo_p99, availability).")
     windows = [length for length, _ in now.seen.burns[0].windows]
     columns = (
-        Column[Burn]("contract", "Contract", lambda b: b.contract, head=True),
+        Column[Burn]("contract", "Contract", lambda b: breakable(b.contract), head=True),
         Column[Burn]("aim", "Aim", lambda b: b.aim),
         *(_burn_column(length) for length in windows),
-        Column[Burn]("left", "Budget left", lambda b: percent(max(0.0, b.left)), number=True, bad=lambda b: b.left <= 0),
+        Column[Burn]("left", "Budget left", lambda b: percent(max(0.0, b.left)), number=True,
+                     bad=lambda b: b.left <= 0),
         Column[Burn]("alert", "State", lambda b: badge(b.alert, "bad") if b.alert else badge("within", "good")),
     )
     return table("burns", "Objectives: how fast error budgets burn; 1 uses exactly all of it", columns, now.seen.burns)
@@ -153,4 +154,6 @@ def _burn_column(length: str) -> Column[Burn]:
     def rate(burn: Burn) -> float:
         return dict(burn.windows).get(length, 0.0)
 
-    return Column(f"burn-{length}", f"Burn, {length}", lambda b: f"{rate(b):.1f}", number=True, bad=lambda b: rate(b) > 1)
+    return Column(
+        f"burn-{length}", f"Burn, {length}", lambda b: f"{rate(b):.1f}", number=True, bad=lambda b: rate(b) > 1
+    )

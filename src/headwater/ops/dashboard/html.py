@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Html", "Part", "el", "join", "void"]
+__all__ = ["Html", "Part", "breakable", "el", "join", "void"]
 
 
 class Html(str):
@@ -18,7 +18,7 @@ Part = str | int | float | None | Iterable["Part"]
 _VOID = ("input", "meta", "link", "br", "path", "rect", "line", "circle")
 
 
-def el(name: str, *parts: Part, **attributes: str | float | bool | None) -> Html:
+def el(name: str, /, *parts: Part, **attributes: str | float | bool | None) -> Html:
     """Return an element.
 
     parts: markup, or text that is escaped, or several of them; None is nothing. attributes: `class_` for class,
@@ -30,7 +30,12 @@ def el(name: str, *parts: Part, **attributes: str | float | bool | None) -> Html
     return Html(f"<{name}{said}>{join(parts)}</{name}>")
 
 
-def void(name: str, **attributes: str | float | bool | None) -> Html:
+def breakable(name: str) -> Html:
+    """Return a dotted name that may go on in the next line after its marks."""
+    return Html("".join(c + "<wbr>" if c in "._/@:" else escape(c) for c in _printable(name)))
+
+
+def void(name: str, /, **attributes: str | float | bool | None) -> Html:
     """Return an element that has no content, as HTML writes it."""
     return Html(f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>")
 

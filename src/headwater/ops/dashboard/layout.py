@@ -7,6 +7,7 @@ stand-ins where a line passes a layer, order the layers by the middle of their n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from headwater.model.message import Value
 
@@ -148,7 +149,7 @@ def _neighbours(
     up: dict[_Spot, list[_Spot]] = {}
     down: dict[_Spot, list[_Spot]] = {}
     for chain in chains.values():
-        for above, below in zip(chain, chain[1:], strict=False):
+        for above, below in pairwise(chain):
             up.setdefault(below, []).append(above)
             down.setdefault(above, []).append(below)
     return up, down
@@ -189,8 +190,9 @@ def _settle(row: Sequence[_Spot], wish: Mapping[_Spot, float], x: dict[_Spot, fl
     left: list[float] = [0.0] * len(row)
     for index in range(len(row) - 1, -1, -1):
         spot = row[index]
-        most = left[index + 1] - (_width(row[index + 1]) + _width(spot)) / 2 - GAP if index + 1 < len(row) else wish[spot]
-        left[index] = min(wish[spot], most)
+        left[index] = wish[spot]
+        if index + 1 < len(row):
+            left[index] = min(wish[spot], left[index + 1] - (_width(row[index + 1]) + _width(spot)) / 2 - GAP)
     for spot, a, b in zip(row, right, left, strict=True):
         x[spot] = (a + b) / 2
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from headwater.model.message import Value
-from headwater.ops.dashboard.html import Html, el
+from headwater.ops.dashboard.html import Html, breakable, el
 from headwater.ops.dashboard.layout import Layout, Line, Place, laid_out
 from headwater.ops.dashboard.recent import Flow, Now
 from headwater.ops.dashboard.seen import OUTSIDE
@@ -66,7 +67,7 @@ def map_table(now: Now) -> Html:
     columns = (
         Column[Flow]("from", "From", lambda f: _called(f.arrow.source)),
         Column[Flow]("to", "To", lambda f: f.arrow.target),
-        Column[Flow]("message", "Message", lambda f: f.arrow.name, head=True),
+        Column[Flow]("message", "Message", lambda f: breakable(f.arrow.name), head=True),
         Column[Flow]("kind", "Kind", lambda f: f.arrow.kind),
         Column[Flow]("rate", "Rate", lambda f: per_second(f.rate) if f.used else "never used", number=True),
         Column[Flow]("errors", "Errors", lambda f: percent(f.share), number=True, bad=lambda f: f.share > 0),
@@ -79,13 +80,14 @@ def _bundles(flows: Sequence[Flow]) -> list[Bundle]:
     for flow in flows:
         found.setdefault((flow.arrow.source, flow.arrow.target, flow.arrow.kind), []).append(flow)
     made = [Bundle(source=s, target=t, kind=k, flows=tuple(f)) for (s, t, k), f in found.items()]
-    return sorted(made, key=lambda b: FIRST[b.kind])
+    asked = {b.target for b in made if b.kind != "event"}  # events of whom nobody asks are answers to others' events
+    return sorted(made, key=lambda b: (FIRST[b.kind], b.source not in asked))
 
 
 def _told(now: Now, bundles: Sequence[Bundle]) -> str:
     return (
-        f"{len(now.seen.modules)} modules, {len(bundles)} arrows, {sum(not b.used for b in bundles)} of them never used, "
-        f"{sum(b.share > 0 for b in bundles)} with errors. The table under the map says the same in words."
+        f"{len(now.seen.modules)} modules, {len(bundles)} arrows, {sum(not b.used for b in bundles)} of them never "
+        f"used, {sum(b.share > 0 for b in bundles)} with errors. The table under the map says the same in words."
     )
 
 
@@ -138,7 +140,7 @@ def _curve(line: Line, shift: float) -> tuple[list[tuple[float, float]], str]:
     """Return points along the line for its label, and the line itself as a path with vertical ends."""
     points = [(x + shift, y) for x, y in line.points]
     path, along = f"M{points[0][0]:.1f},{points[0][1]:.1f}", []
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(points):
         middle = (ay + by) / 2
         path += f" C{ax:.1f},{middle:.1f} {bx:.1f},{middle:.1f} {bx:.1f},{by:.1f}"
         for t in (0.5, 0.35, 0.65, 0.25, 0.75):
@@ -153,7 +155,9 @@ def _curve(line: Line, shift: float) -> tuple[list[tuple[float, float]], str]:
 def _loop(place: Place) -> tuple[list[tuple[float, float]], str]:
     """Return a line from a box to itself, at its right side."""
     x, y = place.x + place.width / 2, place.y
-    return [(x + 12, y + 34)], f"M{x:.1f},{y - 10:.1f} C{x + 26:.1f},{y - 22:.1f} {x + 26:.1f},{y + 22:.1f} {x:.1f},{y + 10:.1f}"
+    out = x + 26
+    path = f"M{x:.1f},{y - 10:.1f} C{out:.1f},{y - 22:.1f} {out:.1f},{y + 22:.1f} {x:.1f},{y + 10:.1f}"
+    return [(x + 12, y + 34)], path
 
 
 def _free(points: Sequence[tuple[float, float]], width: float, taken: list[tuple[float, float]]) -> tuple[float, float]:

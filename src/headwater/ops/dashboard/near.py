@@ -10,14 +10,14 @@ from headwater.errors import HeadwaterError
 from headwater.model.app import App
 from headwater.ops.dashboard.drawn import arrows_of, event_name
 from headwater.ops.dashboard.seen import OUTSIDE, Arrow, ContractSeen, Dead, Process, Seen, Subscribed
-from headwater.ports import Store, TraceRecord
+from headwater.ports import SpanRecord, Store, TraceRecord
 from headwater.runtime import operate
 from headwater.runtime.meter import Meter
 from headwater.runtime.node import Node
 
 __all__ = ["NearSource", "Paths"]
 
-DEAD_MOST = 100
+DEAD_MOST = 20
 ACT_SECONDS = 10.0
 Way = tuple[str, str, str, str]
 
@@ -25,26 +25,27 @@ Way = tuple[str, str, str, str]
 class Paths:
     """Counts, from finished traces, which way messages went. It sees what is traced: everything at ratio 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: App) -> None:
         self.counts: Counter[Way] = Counter()
         self.errors: Counter[Way] = Counter()
+        self._routed = {route.contract.wire_name for api in app.apis for route in api.routes}
 
     def take(self, trace: TraceRecord) -> None:
         """Count a trace's spans."""
         by_id = {span.id: span for span in trace.spans}
         for span in trace.spans:
-            if span.kind == "store":
-                continue
-            above = by_id.get(span.parent)
-            if span.kind == "consumer":
-                subscription = str(span.attributes.get("subscription", ""))
-                way = (span.name.partition(".")[0], span.module, event_name(span.name, subscription), "event")
-            elif above is None:
-                way = (OUTSIDE, span.module, span.name, "request")
-            else:
-                way = (above.module, span.module, span.name, "call")
-            self.counts[way] += 1
-            self.errors[way] += span.outcome in ("not_executed", "unknown")
+            if span.kind != "store":
+                way = self._way(span, by_id.get(span.parent))
+                self.counts[way] += 1
+                self.errors[way] += span.outcome in ("not_executed", "unknown")
+
+    def _way(self, span: SpanRecord, above: SpanRecord | None) -> Way:
+        if span.kind == "consumer":
+            subscription, _, event = span.name.partition(": ")
+            return event.partition(".")[0], span.module, event_name(event, subscription), "event"
+        if above is None and span.name in self._routed:
+            return OUTSIDE, span.module, span.name, "request"
+        return span.module if above is None else above.module, span.module, span.name, "call"
 
 
 class NearSource:
@@ -54,7 +55,7 @@ class NearSource:
         self._app = app
         self._node = node
         self._version = version
-        self._paths = paths or Paths()
+        self._paths = paths or Paths(app)
         self._arrows: tuple[Arrow, ...] | None = None
         self._began = node.parts.clock.monotonic()
 

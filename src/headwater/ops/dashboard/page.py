@@ -24,7 +24,8 @@ def main_page(now: Now, order: Order, token: str) -> str:
     """Return the whole page. It is complete without its script, which only asks for it again."""
     parts = (
         ("map", "Map", [
-            el("div", map_of(now), class_="wide", role="region", aria_label="Map", tabindex=0, id="map-box"), _legend(),
+            el("div", map_of(now), class_="wide", role="region", aria_label="Map", tabindex=0, id="map-box"),
+            _legend(),
             el("details", el("summary", "The map as a table", id="summary-arrows"), map_table(now), id="arrows"),
         ]),
         ("contracts", "Contracts", figures.contracts(now, order)),
@@ -42,19 +43,18 @@ def main_page(now: Now, order: Order, token: str) -> str:
         f"{now.seen.app}: dashboard",
         el(
             "header", el("h1", now.seen.app, " ", el("small", now.seen.version)),
-            el("p", "Rates and latencies ", window, ", as of ",
-               el("time", f"{stamp:%H:%M:%S} UTC", datetime=stamp.isoformat(timespec="seconds")), ".", data_part="stamp"),
+            el("p", "Rates and latencies ", window, ", as of ", el("time", f"{stamp:%H:%M:%S} UTC"), ".",
+               data_part="stamp"),
             el("p", el("a", "Refresh", href="/dashboard", id="refresh", class_="button"), " ",
-               el("button", "Pause", type="button", id="pause", hidden=True, aria_pressed="false"), class_="controls"),
-            el("p", id="said", role="status"), class_="top",
+               el("button", "Pause", type="button", id="pause", hidden=True), class_="controls"),
+            el("p", id="said", class_="unseen", role="status"), class_="top",
         ),
         el("nav", el("ul", links), aria_label="Parts of this page"),
         el(
             "main",
             el("section", el("h2", "Attention", class_="unseen"), el("div", _attention(now), data_part="attention")),
             [
-                el("section", el("h2", title, id=f"{name}-title"), el("div", content, data_part=name),
-                   id=name, aria_labelledby=f"{name}-title")
+                el("section", el("h2", title, id=f"{name}-title"), el("div", content, data_part=name), id=name)
                 for name, title, content in parts
             ],
         ),
@@ -64,9 +64,8 @@ def main_page(now: Now, order: Order, token: str) -> str:
 
 def trace_page(trace: TraceRecord, at: float) -> str:
     """Return the page of one trace."""
-    return _document(
-        f"{trace.name}: trace", _back(), el("main", el("h1", trace.name, " ", el("small", "trace")), waterfall(trace, at))
-    )
+    title = el("h1", trace.name, " ", el("small", "trace"))
+    return _document(f"{trace.name}: trace", _back(), el("main", title, waterfall(trace, at)))
 
 
 def failed_page(title: str, text: str) -> str:
@@ -123,7 +122,8 @@ def _document(title: str, *body: Part, script: bool = False) -> str:
         "head", void("meta", charset="utf-8"),
         void("meta", name="viewport", content="width=device-width, initial-scale=1"),
         void("meta", name="color-scheme", content="light dark"), el("title", title),
-        void("link", rel="icon", href="/dashboard.svg", type="image/svg+xml"), void("link", rel="stylesheet", href="/dashboard.css"),
+        void("link", rel="icon", href="/dashboard.svg", type="image/svg+xml"),
+        void("link", rel="stylesheet", href="/dashboard.css"),
         el("script", type="module", src="/dashboard.js") if script else None,
     )
     return "<!doctype html>" + el("html", head, el("body", body), lang="en")

@@ -7,7 +7,7 @@ from msgspec import field
 from headwater.model.message import Value
 from headwater.ports import SlowStatement, TraceRecord
 
-__all__ = ["Arrow", "Burn", "ContractSeen", "Dead", "OUTSIDE", "Process", "Seen", "Subscribed"]
+__all__ = ["OUTSIDE", "Arrow", "Burn", "ContractSeen", "Dead", "Process", "Seen", "Subscribed"]
 
 OUTSIDE = ""
 """Where a request comes from that no module made."""

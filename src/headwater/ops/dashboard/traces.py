@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from headwater.ops.dashboard.html import Html, el
+from headwater.ops.dashboard.html import Html, breakable, el
 from headwater.ops.dashboard.recent import Now
 from headwater.ops.dashboard.tables import Column, badge, nothing, table
 from headwater.ops.dashboard.words import ago, duration, whole
@@ -18,6 +18,7 @@ SHOWN_MOST = 25
 SPANS_MOST = 300
 LOOK = {"value": "good", "failure": "wait", "not_executed": "bad", "unknown": "bad"}
 SAID = {"value": "value", "failure": "refusal", "not_executed": "not executed", "unknown": "unknown"}
+SQL, ERROR = "db.query.text", "error.type"
 Row = tuple[SpanRecord, int]
 
 
@@ -37,7 +38,7 @@ def traces(now: Now) -> Html:
 
 
 def _linked(trace: TraceRecord) -> Html:
-    return el("a", trace.name, href=f"/dashboard/trace?id={quote(trace.trace_id)}", id=f"trace-{trace.trace_id}")
+    return el("a", breakable(trace.name), href=f"/dashboard/trace?id={quote(trace.trace_id)}", id=f"trace-{trace.trace_id}")
 
 
 def waterfall(trace: TraceRecord, at: float) -> Html:
@@ -54,8 +55,8 @@ def waterfall(trace: TraceRecord, at: float) -> Html:
     )
     return el(
         "div",
-        el("p", badge(SAID[trace.outcome], LOOK[trace.outcome]), f" {duration(trace.duration)}, {ago(at - trace.start)}, ",
-           el("code", trace.trace_id)),
+        el("p", badge(SAID[trace.outcome], LOOK[trace.outcome]), f" {duration(trace.duration)}, ",
+           ago(at - trace.start), ", ", el("code", trace.trace_id)),
         table("spans", f"Spans of {trace.name}", columns, rows[:SPANS_MOST]),
         el("p", f"{left_out} more spans are not shown.") if left_out else None,
     )
@@ -76,15 +77,17 @@ def _nested(spans: Sequence[SpanRecord]) -> Iterator[Row]:
 
 def _named(span: SpanRecord, depth: int) -> Html:
     kind = {"consumer": "event", "store": "store"}.get(span.kind)
-    said = ", ".join(f"{key} {value}" for key, value in span.attributes.items() if key != "event_id")
+    sql = span.attributes.get(SQL)
+    said = ", ".join(f"{key} {value}" for key, value in span.attributes.items() if key not in (ERROR, SQL))
     return el(
-        "span", span.name, " " if kind else None, el("small", kind) if kind else None,
-        el("small", said, class_="said") if said else None, class_=f"depth-{min(depth, 8)}",
+        "span", breakable(span.name), " " if kind else None, el("small", kind) if kind else None,
+        el("code", sql, class_="said") if sql else None, el("small", said, class_="said") if said else None,
+        class_=f"depth-{min(depth, 8)}",
     )
 
 
 def _ended(span: SpanRecord) -> str:
-    error = span.attributes.get("error", "")
+    error = span.attributes.get(ERROR, "")
     return f"{SAID[span.outcome]}: {error}" if error else SAID[span.outcome]
 
 

@@ -36,7 +36,7 @@ def duration(seconds: float | None) -> str:
     for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
         if seconds < limit:
             value = seconds * factor
-            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
+            return f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
     minutes, hours = seconds / 60, seconds / 3600
     if minutes < 120:
         return f"{minutes:.0f} min"

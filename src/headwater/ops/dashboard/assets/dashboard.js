@@ -22,11 +22,12 @@ function remembered() {
 function show() {
   pause.hidden = false;
   pause.textContent = paused ? "Go on" : "Pause";
-  pause.setAttribute("aria-pressed", String(paused));
   document.documentElement.dataset.state = paused ? "paused" : failures ? "stale" : "live";
 }
 
-function say(text) {
+/** Tells a change once; to the eye only what the page itself does not show. */
+function say(text, { plainly = false } = {}) {
+  said.classList.toggle("unseen", !plainly);
   if (said.textContent !== text) said.textContent = text;
 }
 
@@ -64,11 +65,11 @@ async function refresh() {
     }
     failures = 0;
     const told = document.querySelector("[data-said]");
-    say(told && told.textContent !== "Everything is well." ? told.textContent : "");
+    if (told) say(told.textContent);
   } catch {
     if (mine.signal.aborted) return;
     failures += 1;
-    say("The application does not answer; what is shown is old.");
+    say("The application does not answer; what is shown is old.", { plainly: true });
   }
   show();
   plan();
