@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.ops.dashboard.html import Html, breakable, el, void
+from headwater.ops.dashboard.html import Html, Part, breakable, el, void
 from headwater.ops.dashboard.recent import Now
 from headwater.ops.dashboard.seen import Dead
 from headwater.ops.dashboard.tables import Column, nothing, table
@@ -18,19 +18,22 @@ def dead_letters(now: Now, token: str) -> Html:
     if not now.seen.dead:
         return nothing("There are none.")
     columns = (
-        Column[Dead]("message", "Message", lambda d: [breakable(d.message), el("small", f" key {d.key}") if d.key else None],
-                     head=True),
+        Column[Dead]("message", "Message", _message, head=True),
+        Column[Dead]("act", "What to do", lambda d: [_ask(d, token, "replay"), _ask(d, token, "discard")]),
         Column[Dead]("subscription", "Subscription", lambda d: breakable(d.subscription)),
         Column[Dead]("attempts", "Attempts", lambda d: whole(d.attempts), number=True),
         Column[Dead]("error", "Last error", lambda d: el("span", d.error, class_="error")),
         Column[Dead]("died", "Given up", lambda d: ago(now.seen.at - d.died_at)),
-        Column[Dead]("act", "What to do", lambda d: [_ask(d, token, "replay"), _ask(d, token, "discard")]),
     )
     more = now.seen.dead_count - len(now.seen.dead)
     return el(
         "div", table("dead", "Dead letters: deliveries that were given up", columns, now.seen.dead),
         el("p", f"{whole(more)} more; `headwater dead list` shows all.") if more > 0 else None,
     )
+
+
+def _message(letter: Dead) -> Part:
+    return [breakable(letter.message), el("small", f" key {letter.key}") if letter.key else None]
 
 
 WORDS = {

@@ -7,6 +7,7 @@ stand-ins where a line passes a layer, order the layers by the middle of their n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from headwater.model.message import Value
@@ -48,7 +49,8 @@ class Layout(Value):
     lines: dict[Edge, Line]
 
 
-def laid_out(boxes: Sequence[str], edges: Iterable[Edge]) -> Layout:
+@lru_cache(8)
+def laid_out(boxes: tuple[str, ...], edges: tuple[Edge, ...]) -> Layout:
     """Return a layout of boxes and the edges between them, from top to bottom as far as cycles allow.
 
     Edges that come first count more when a cycle has to be turned. An edge from a box to itself is left out.

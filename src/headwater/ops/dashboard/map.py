@@ -17,6 +17,7 @@ from headwater.ops.dashboard.words import per_second, percent
 __all__ = ["map_of", "map_table"]
 
 NAME_MOST = 17
+Label = tuple[float, float, float]
 FIRST = {"request": 0, "call": 1, "event": 2}
 
 
@@ -48,16 +49,16 @@ def map_of(now: Now) -> Html:
     """Return the map as an SVG picture with a title and a description."""
     bundles = _bundles(now.flows)
     outside = [OUTSIDE] if any(b.source == OUTSIDE for b in bundles) else []
-    layout = laid_out([*outside, *now.seen.modules], [(b.source, b.target) for b in bundles])
-    taken: list[tuple[float, float]] = []
+    layout = laid_out((*outside, *now.seen.modules), tuple((b.source, b.target) for b in bundles))
+    taken: list[Label] = []
     arrows = [_arrow(bundle, layout, bundles, taken) for bundle in bundles]
     boxes = [_box(name, place, now) for name, place in layout.places.items()]
     return el(
-        "svg", el("title", f"Map of {now.seen.app}", id="map-title"), el("desc", _told(now, bundles), id="map-desc"),
-        el("defs", [_head(kind) for kind in ("calm", "some", "many", "dim")]),
+        "svg", el("title", f"Map of {now.seen.app}", id="picture-title"), el("desc", _told(now, bundles), id="picture-desc"),
+        el("defs", [_head(kind) for kind in ("calm", "event", "some", "many", "dim")]),
         el("g", [line for line, _ in arrows]), el("g", boxes), el("g", [label for _, label in arrows]),
         viewBox=f"0 0 {layout.width:.0f} {layout.height:.0f}", width=layout.width, height=layout.height, role="img",
-        aria_labelledby="map-title map-desc", class_="map", xmlns="http://www.w3.org/2000/svg",
+        aria_labelledby="picture-title picture-desc", class_="map", xmlns="http://www.w3.org/2000/svg",
     )
 
 
@@ -80,7 +81,8 @@ def _bundles(flows: Sequence[Flow]) -> list[Bundle]:
     for flow in flows:
         found.setdefault((flow.arrow.source, flow.arrow.target, flow.arrow.kind), []).append(flow)
     made = [Bundle(source=s, target=t, kind=k, flows=tuple(f)) for (s, t, k), f in found.items()]
-    asked = {b.target for b in made if b.kind != "event"}  # events of whom nobody asks are answers to others' events
+    asked = {b.target for b in made if b.kind != "event" and b.source != b.target}
+    # whom nobody asks anything lives on others' events: its own come after theirs, and so does it on the map
     return sorted(made, key=lambda b: (FIRST[b.kind], b.source not in asked))
 
 
@@ -98,7 +100,9 @@ def _called(name: str) -> str:
 def _look(bundle: Bundle) -> str:
     if not bundle.used:
         return "dim"
-    return "calm" if bundle.share == 0 else "some" if bundle.share < 0.05 else "many"
+    if bundle.share == 0:
+        return "event" if bundle.kind == "event" else "calm"
+    return "some" if bundle.share < 0.05 else "many"
 
 
 def _head(look: str) -> Html:
@@ -109,7 +113,7 @@ def _head(look: str) -> Html:
 
 
 def _arrow(
-    bundle: Bundle, layout: Layout, bundles: Sequence[Bundle], taken: list[tuple[float, float]]
+    bundle: Bundle, layout: Layout, bundles: Sequence[Bundle], taken: list[Label]
 ) -> tuple[Html, Html]:
     """Return the line, and the label that is drawn over everything."""
     beside = [b for b in bundles if (b.source, b.target) == (bundle.source, bundle.target)]
@@ -143,7 +147,7 @@ def _curve(line: Line, shift: float) -> tuple[list[tuple[float, float]], str]:
     for (ax, ay), (bx, by) in pairwise(points):
         middle = (ay + by) / 2
         path += f" C{ax:.1f},{middle:.1f} {bx:.1f},{middle:.1f} {bx:.1f},{by:.1f}"
-        for t in (0.5, 0.35, 0.65, 0.25, 0.75):
+        for t in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
             s = 1 - t
             along.append((
                 s**3 * ax + 3 * s * s * t * ax + 3 * s * t * t * bx + t**3 * bx,
@@ -160,14 +164,14 @@ def _loop(place: Place) -> tuple[list[tuple[float, float]], str]:
     return [(x + 12, y + 34)], path
 
 
-def _free(points: Sequence[tuple[float, float]], width: float, taken: list[tuple[float, float]]) -> tuple[float, float]:
+def _free(points: Sequence[tuple[float, float]], width: float, taken: list[Label]) -> tuple[float, float]:
     """Return the first of the points whose label would not lie on another one."""
     for x, y in points:
-        if all(abs(x - other) > width * 0.9 or abs(y - above) > 15 for other, above in taken):
+        if all(abs(x - other) > (width + wide) / 2 + 6 or abs(y - above) > 15 for other, above, wide in taken):
             break
     else:
         x, y = points[0]
-    taken.append((x, y))
+    taken.append((x, y, width))
     return x, y + 4
 
 

@@ -25,9 +25,10 @@ POLICY = (
     b"base-uri 'none'; frame-ancestors 'none'"
 )
 _SAFE = (
-    (b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", POLICY), (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"), (b"cross-origin-resource-policy", b"same-origin"),
 )
+# no-referrer would also make browsers send the origin of our own forms as "null"
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _ASSETS = {"dashboard.css": b"text/css; charset=utf-8", "dashboard.js": b"text/javascript; charset=utf-8",
            "dashboard.svg": b"image/svg+xml"}

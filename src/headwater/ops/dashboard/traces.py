@@ -38,7 +38,8 @@ def traces(now: Now) -> Html:
 
 
 def _linked(trace: TraceRecord) -> Html:
-    return el("a", breakable(trace.name), href=f"/dashboard/trace?id={quote(trace.trace_id)}", id=f"trace-{trace.trace_id}")
+    id_ = trace.trace_id
+    return el("a", breakable(trace.name), href=f"/dashboard/trace?id={quote(id_)}", id=f"trace-{id_}")
 
 
 def waterfall(trace: TraceRecord, at: float) -> Html:
