@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -45,7 +46,9 @@ async def main(data: Path, port: int, admin_port: int) -> None:
     await node.start()
     edge = open_edge(app, node, settings, Topology())
     await edge.start(port=port)
-    dashboard = Dashboard(NearSource(app, node, version="9.9", paths=paths))
+    dashboard = Dashboard(
+        NearSource(app, node, version="9.9", paths=paths), executor=node.parts.executor, token=secrets.token_urlsafe(24)
+    )
     admin = Server(Answers(dashboard.respond), clock=SystemClock())
     await admin.start(port=admin_port)
     over = asyncio.Event()

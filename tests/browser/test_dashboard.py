@@ -7,7 +7,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,6 +224,11 @@ def test_a_trace_as_a_waterfall(chromium: Any, busy: Board) -> None:
         assert all(0 <= x and width >= 2 and x + width <= 262 for x, width in bars)
         assert accessible(made) == []
         shoot(made, "board-trace")
+        where = made.url
+    with page(chromium, color_scheme="dark", **PHONE) as made:
+        made.goto(where)
+        assert made.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+        shoot(made, "board-trace-phone")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
+from headwater.adapters.system import ThreadExecutor
 from headwater.edge.http import Request, Response
 from headwater.errors import HeadwaterError
 from headwater.ops.dashboard.html import breakable, el, join
@@ -192,6 +193,10 @@ def source() -> Told:
     return Told()
 
 
+def opened(source: Told) -> Dashboard:
+    return Dashboard(source, executor=ThreadExecutor(threads=1), token="only the page knows")
+
+
 async def sent(dashboard: Dashboard, form: dict[str, str], **headers: str) -> Response:
     named = {"content-type": "application/x-www-form-urlencoded", "host": "127.0.0.1:9000", **headers}
     pairs = {key.replace("_", "-").encode(): value.encode() for key, value in named.items()}
@@ -205,7 +210,7 @@ async def form_of(dashboard: Dashboard) -> dict[str, str]:
 
 
 async def test_a_form_of_the_page_is_obeyed(source: Told) -> None:
-    dashboard = Dashboard(source)
+    dashboard = opened(source)
     form = await form_of(dashboard)
     answer = await sent(dashboard, form, sec_fetch_site="same-origin", origin="http://127.0.0.1:9000")
     assert answer.status == 303
@@ -228,14 +233,14 @@ async def test_a_form_of_the_page_is_obeyed(source: Told) -> None:
     ],
 )
 async def test_nothing_else_is(source: Told, change: dict[str, str], headers: dict[str, str], status: int) -> None:
-    dashboard = Dashboard(source)
+    dashboard = opened(source)
     answer = await sent(dashboard, {**await form_of(dashboard), **change}, **headers)
     assert answer.status == status
     assert source.done == []
 
 
 async def test_every_page_is_strict_and_nothing_is_kept(source: Told) -> None:
-    dashboard = Dashboard(source)
+    dashboard = opened(source)
     for path in (*dashboard.pages, "/dashboard/none", "/../etc"):
         answer = await dashboard.respond(Request("GET", path.encode(), b"id=none", {}))
         said: dict[bytes, Any] = dict(answer.pairs())

@@ -54,7 +54,8 @@ def map_of(now: Now) -> Html:
     arrows = [_arrow(bundle, layout, bundles, taken) for bundle in bundles]
     boxes = [_box(name, place, now) for name, place in layout.places.items()]
     return el(
-        "svg", el("title", f"Map of {now.seen.app}", id="picture-title"), el("desc", _told(now, bundles), id="picture-desc"),
+        "svg", el("title", f"Map of {now.seen.app}", id="picture-title"),
+        el("desc", _told(now, bundles), id="picture-desc"),
         el("defs", [_head(kind) for kind in ("calm", "event", "some", "many", "dim")]),
         el("g", [line for line, _ in arrows]), el("g", boxes), el("g", [label for _, label in arrows]),
         viewBox=f"0 0 {layout.width:.0f} {layout.height:.0f}", width=layout.width, height=layout.height, role="img",

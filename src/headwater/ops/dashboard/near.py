@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
 
@@ -62,7 +61,7 @@ class NearSource:
     async def see(self) -> Seen:
         """Return what there is to see now."""
         if self._arrows is None:
-            self._arrows = await asyncio.to_thread(arrows_of, self._app)
+            self._arrows = await self._node.parts.executor.run(lambda: arrows_of(self._app))
         clock, tracer = self._node.parts.clock, self._node.parts.tracer
         dead = await self._dead()
         return Seen(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Protocol
 from urllib.parse import parse_qsl
 
 from headwater.edge.http import Request, Response
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, Overloaded
 from headwater.ops.dashboard.dead import ACT_PATH
 from headwater.ops.dashboard.page import failed_page, main_page, trace_page
 from headwater.ops.dashboard.recent import Recent
 from headwater.ops.dashboard.seen import Seen
 from headwater.ops.dashboard.tables import Order
+from headwater.ports import Executor
 
 __all__ = ["POLICY", "Dashboard", "Source"]
 
@@ -57,13 +56,15 @@ class Source(Protocol):
 class Dashboard:
     """The dashboard over one source. `pages` says which function answers at which path.
 
-    Whoever serves it decides who may come; what is changed here is changed by forms of its own pages only.
+    Whoever serves it decides who may come; what is changed here is changed by forms of its own pages only. Those carry
+    the token, which nobody can guess and which is new for each process. executor: where pages are written.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, executor: Executor, token: str) -> None:
         self._source = source
+        self._executor = executor
         self._recent = Recent()
-        self._token = secrets.token_urlsafe(24)
+        self._token = token
         self.pages: Mapping[str, Answer] = {
             "/dashboard": self._page, "/dashboard/trace": self._trace, ACT_PATH: self._act,
             **{f"/{name}": _asset(name, kind) for name, kind in _ASSETS.items()},
@@ -79,7 +80,7 @@ class Dashboard:
             return _no_method(b"GET, HEAD")
         now = self._recent.take(await self._source.see())
         order = Order.of(_fields(request.query).get("sort", ""))
-        return _html(200, await asyncio.to_thread(main_page, now, order, self._token))
+        return await self._written(lambda: main_page(now, order, self._token))
 
     async def _trace(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
@@ -89,7 +90,13 @@ class Dashboard:
         trace = next((t for t in seen.traces if t.trace_id == wanted), None)
         if trace is None:
             return _failed(404, "No such trace", "It was not kept, or newer ones have taken its place.")
-        return _html(200, await asyncio.to_thread(trace_page, trace, seen.at))
+        return await self._written(lambda: trace_page(trace, seen.at))
+
+    async def _written(self, write: Callable[[], str]) -> Response:
+        try:
+            return _html(200, await self._executor.run(write))
+        except Overloaded as error:
+            return _failed(503, "Too busy", str(error))
 
     async def _act(self, request: Request) -> Response:
         if request.method != "POST":

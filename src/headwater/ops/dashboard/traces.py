@@ -19,6 +19,8 @@ SPANS_MOST = 300
 LOOK = {"value": "good", "failure": "wait", "not_executed": "bad", "unknown": "bad"}
 SAID = {"value": "value", "failure": "refusal", "not_executed": "not executed", "unknown": "unknown"}
 SQL, ERROR = "db.query.text", "error.type"
+SHOWN = (SQL, ERROR, "subscription", "event_id")
+"""Attributes that a column or the name tells already."""
 Row = tuple[SpanRecord, int]
 
 
@@ -30,11 +32,17 @@ def traces(now: Now) -> Html:
     columns = (
         Column[TraceRecord]("name", "Trace", _linked, head=True),
         Column[TraceRecord]("end", "End", lambda t: badge(SAID[t.outcome], LOOK[t.outcome])),
+        Column[TraceRecord]("errors", "Errors within", lambda t: whole(_errors(t)), number=True,
+                            bad=lambda t: _errors(t) > 0),
         Column[TraceRecord]("took", "Took", lambda t: duration(t.duration), number=True),
         Column[TraceRecord]("spans", "Spans", lambda t: whole(len(t.spans) + t.dropped), number=True),
         Column[TraceRecord]("when", "Began", lambda t: ago(now.seen.at - t.start), number=True),
     )
     return table("traces", "Recent traces, newest first", columns, newest)
+
+
+def _errors(trace: TraceRecord) -> int:
+    return sum(LOOK[span.outcome] == "bad" for span in trace.spans)
 
 
 def _linked(trace: TraceRecord) -> Html:
@@ -48,8 +56,8 @@ def waterfall(trace: TraceRecord, at: float) -> Html:
     left_out = max(0, len(rows) - SPANS_MOST) + trace.dropped
     columns = (
         Column[Row]("what", "What", lambda r: _named(*r), head=True),
-        Column[Row]("module", "Module", lambda r: r[0].module),
         Column[Row]("bar", f"When, of {duration(trace.duration)}", lambda r: _bar(r[0], trace)),
+        Column[Row]("module", "Module", lambda r: r[0].module),
         Column[Row]("start", "After", lambda r: duration(max(0.0, r[0].start - trace.start)), number=True),
         Column[Row]("took", "Took", lambda r: duration(r[0].duration), number=True),
         Column[Row]("end", "End", lambda r: _ended(r[0]), bad=lambda r: LOOK[r[0].outcome] == "bad"),
@@ -79,12 +87,16 @@ def _nested(spans: Sequence[SpanRecord]) -> Iterator[Row]:
 def _named(span: SpanRecord, depth: int) -> Html:
     kind = {"consumer": "event", "store": "store"}.get(span.kind)
     sql = span.attributes.get(SQL)
-    said = ", ".join(f"{key} {value}" for key, value in span.attributes.items() if key not in (ERROR, SQL))
+    said = ", ".join(_said(key, value) for key, value in span.attributes.items() if key not in SHOWN)
     return el(
         "span", breakable(span.name), " " if kind else None, el("small", kind) if kind else None,
         el("code", sql, class_="said") if sql else None, el("small", said, class_="said") if said else None,
         class_=f"depth-{min(depth, 8)}",
     )
+
+
+def _said(key: str, value: str | float) -> str:
+    return f"{key} {value if isinstance(value, str | int) else duration(value)}"
 
 
 def _ended(span: SpanRecord) -> str:
