@@ -59,6 +59,10 @@ class Page:
             return problem_of(error, "")
         return None
 
+    def start(self, request: Request) -> Response:
+        """Answer, which needs no waiting; admit the request first, as nobody may have."""
+        return self.admit(request) or self.answer(request.headers.get(b"if-none-match"))
+
     async def respond(self, request: Request) -> Response:
         """Answer with the file, or with 304 to whoever has this very one."""
         return self.answer(request.headers.get(b"if-none-match"))
