@@ -160,15 +160,22 @@ async def test_without_a_tracer_the_callers_trace_is_told(tmp_path, lines):
     assert found["before ho"]["contract"] == "desk.say/1"
 
 
+def unobserved() -> None:
+    """Take pytest's own handlers off: it would carry half a surrogate pair to a reporter that cannot write it."""
+    root = logging.getLogger()
+    root.handlers[:] = [h for h in root.handlers if not type(h).__module__.startswith("_pytest")]
+
+
 ATTACKS = [
     "ok\nINFO forged line", "ok\r\nINFO forged", "\x1b[2J\x1b]0;title\x07", "\x9b31m", "a\u2028b\u2029c", "\u202edrow", "a\x00b\x7f\x85",
     "\ud800", "\U000e0041", "\ufeff\u200b",
 ]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", ATTACKS, ids=[str(n) for n in range(len(ATTACKS))])
 def test_nothing_can_look_like_another_line(lines, human, attack):
     """Both styles, in the message, an argument, an extra field, the logger's name and an exception."""
+    unobserved()
     try:
         raise ValueError(attack)
     except ValueError:
@@ -180,8 +187,9 @@ def test_nothing_can_look_like_another_line(lines, human, attack):
     assert all(c.isprintable() or c == "\n" for c in text), repr(text)
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", ATTACKS, ids=[str(n) for n in range(len(ATTACKS))])
 def test_a_json_line_stays_one_harmless_line(lines, attack):
+    unobserved()
     try:
         raise ValueError(attack)
     except ValueError:
