@@ -71,12 +71,13 @@ def new_api_key(
     expires: datetime | None = None,
 ) -> tuple[str, str]:
     """Return a new key, and the line of the file that lets it in. Raises ConfigurationError."""
-    if not subject or subject == SYSTEM.subject or subject.startswith("service:"):
+    if not subject.isprintable() or not subject or subject == SYSTEM.subject or subject.startswith("service:"):
         raise ConfigurationError(f"subject {subject!r} is not one that comes from outside: name a person or a program")
     name = "".join(secrets.choice(_ID_LETTERS) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     said = [f"sha256 = {_text(hashlib.sha256(secret.encode()).hexdigest())}", f"subject = {_text(subject)}"]
-    said += [f"{what} = [{', '.join(map(_text, names))}]" for what, names in (("roles", roles), ("scopes", scopes)) if names]
+    listed = (("roles", roles), ("scopes", scopes))
+    said += [f"{what} = [{', '.join(map(_text, names))}]" for what, names in listed if names]
     said += [] if tenant is None else [f"tenant = {_text(tenant)}"]
     said += [] if expires is None else [f"expires = {expires.astimezone(UTC).isoformat(timespec='seconds')}"]
     return f"hw_{name}_{secret}", f"{name} = {{{', '.join(said)}}}"
@@ -100,5 +101,6 @@ def _read(data: bytes) -> dict[str, tuple[ApiKey, Identity]]:
         if key.expires is not None and key.expires.tzinfo is None:
             raise ValueError(f"{name}: expires says no offset; write 2027-01-01T00:00:00Z")
     return {
-        name: (k, Identity(subject=k.subject, roles=k.roles, tenant=k.tenant, scopes=k.scopes)) for name, k in keys.items()
+        name: (k, Identity(subject=k.subject, roles=k.roles, tenant=k.tenant, scopes=k.scopes))
+        for name, k in keys.items()
     }

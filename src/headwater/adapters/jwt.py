@@ -96,10 +96,9 @@ class JwtVerifier:
         identity = identity_of(claims)
         if identity is None:
             raise self._refuse("the token is not believed: its claims are malformed")
-        jti, issued = claims.get("jti"), claims.get("iat")
+        jti = claims.get("jti")
         known = _Known(
-            0.0, identity, expires, jti if isinstance(jti, str) else None, float(issued) if is_time(issued) else 0.0,
-            key.id,
+            0.0, identity, expires, jti if isinstance(jti, str) else None, float(claims.get("iat", 0.0)), key.id
         )
         self._check_revoked(known)
         while len(self._known) >= REMEMBER_MOST:

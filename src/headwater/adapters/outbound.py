@@ -114,7 +114,7 @@ class Outbound:
         return match[1] == "https", host, port, f"{target}?{parts.query}" if parts.query else target
 
     async def _address(self, host: str, port: int, *, local: bool) -> str:
-        """Return the one address to connect to. Raises OutboundRefused if any of the host's addresses is not allowed."""
+        """Return the one address to connect to. Raises OutboundRefused if any of the host's is not allowed."""
         named = {host, f"{host}:{port}", f"[{host}]", f"[{host}]:{port}"}
         private = bool(named & (self._private | self._plain))
         found = [ipaddress.ip_address(text) for text in await self._resolve(host, port)]

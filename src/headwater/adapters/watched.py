@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -61,7 +60,7 @@ class Watched(Generic[T]):
             self._stamp = (0, 0, 0)  # whatever comes next is new
 
     def _now(self) -> tuple[int, int, int]:
-        found = os.stat(self._path)
+        found = self._path.stat()
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _load(self) -> T:
