@@ -24,10 +24,12 @@ class CorsPolicy:
     """What the routes at one path say to pages of other origins.
 
     An origin is told that it may, if it is one of those declared, letter for letter. It is never repeated for another
-    reason, there is no `*`, and `null` is nobody. As a gate of a route it gives the headers of its answers.
+    reason, there is no `*`, and `null` is nobody. As a gate of a route it gives the headers of its answers, refusals
+    included.
     """
 
     __slots__ = ("_known", "_listed", "_preflights", "_sent")
+    early = True
 
     def __init__(self, cors: Cors, methods: Collection[str]) -> None:
         credentials: Headers = ((b"access-control-allow-credentials", b"true"),) if cors.credentials else ()

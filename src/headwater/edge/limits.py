@@ -126,10 +126,18 @@ class RateLimits:
         self._share = share
         self._limiters: dict[int, tuple[Limit, Limiter]] = {}
 
-    def gate(self, route: Route) -> RouteLimits | None:
-        """Return what a route asks of each request, None when nothing."""
-        limits = [(limit, self._limiter(limit)) for limit in route.limits]
-        return RouteLimits(limits, self._monotonic) if limits else None
+    def of(self, route: Route) -> tuple[RouteLimits, ...]:
+        """Return what a route asks of each request: what needs no name before authorisation, the rest after it.
+
+        So wrong credentials count too, where addresses are limited.
+        """
+        named = [(f"{limit.per}-{n}", limit, self._limiter(limit)) for n, limit in enumerate(route.limits, 1)]
+        early = [entry for entry in named if entry[1].per != "principal"]
+        late = [entry for entry in named if entry[1].per == "principal"]
+        return tuple(
+            RouteLimits(entries, self._monotonic, early=first) for entries, first in ((early, True), (late, False))
+            if entries
+        )
 
     def _limiter(self, limit: Limit) -> Limiter:
         # by identity: two limits that read alike are still two
@@ -137,16 +145,20 @@ class RateLimits:
 
 
 class RouteLimits:
-    """The limits of one route, as a gate. A request counts for all of them, or, refused by one, for none."""
+    """Limits of one route, as a gate. A request counts for all of them, or, refused by one, for none.
 
-    __slots__ = ("_limits", "_monotonic", "_policy")
+    early: to be asked before authorisation.
+    """
 
-    def __init__(self, limits: Sequence[tuple[Limit, Limiter]], monotonic: Callable[[], float]) -> None:
-        self._limits = [(limit.per, _name(n, limit), limiter) for n, (limit, limiter) in enumerate(limits)]
+    __slots__ = ("_limits", "_monotonic", "_policy", "early")
+
+    def __init__(
+        self, limits: Sequence[tuple[str, Limit, Limiter]], monotonic: Callable[[], float], *, early: bool
+    ) -> None:
+        self.early = early
+        self._limits = [(limit.per, name, limiter) for name, limit, limiter in limits]
         self._monotonic = monotonic
-        policy = ", ".join(
-            f'"{_name(n, limit)}";q={_quota(limit)};w={_window(limit)}' for n, (limit, _) in enumerate(limits)
-        )
+        policy = ", ".join(f'"{name}";q={_quota(limit)};w={_window(limit)}' for name, limit, _ in limits)
         self._policy = (b"ratelimit-policy", policy.encode())
 
     def __call__(self, request: Request) -> Headers:
@@ -184,10 +196,6 @@ def _network(peer: str) -> Hashable:
     except ValueError:
         return peer
     return str(address.ipv4_mapped) if address.ipv4_mapped else int(address) >> 64
-
-
-def _name(number: int, limit: Limit) -> str:
-    return f"{limit.per}-{number + 1}"
 
 
 def _quota(limit: Limit) -> int:

@@ -233,13 +233,15 @@ class Module:
         """
 
         def register(function: Rule[V]) -> Rule[V]:
-            if not (isinstance(kind, type) and issubclass(kind, Value)):
+            given: object = kind
+            if not (isinstance(given, type) and issubclass(given, Value)):
                 raise ConfigurationError(
                     f"@{self.name}.rule({kind!r}): a rule is about a Value, as rows are fetched", where=where(function)
                 )
             if iscoroutinefunction(function):
                 raise ConfigurationError(
-                    f"@{self.name}.rule({kind.__name__}): a rule decides from what it is given; write def, not async def",
+                    f"@{self.name}.rule({kind.__name__}): a rule decides from what it is given; write def, "
+                    "not async def",
                     where=where(function),
                 )
             if kind in self.rules:

@@ -19,7 +19,7 @@ class Rules:
 
     def __init__(self, module: Module) -> None:
         self._declared = dict(module.rules)
-        self._by_kind: dict[Any, tuple[Rule[Any], ...]] = {}
+        self._by_kind: dict[type[Any], tuple[Rule[Any], ...]] = {}
 
     @classmethod
     def of(cls, module: Module) -> Rules | None:
@@ -30,12 +30,12 @@ class Rules:
         """Return who asks the rules for one handler. None for the application's own work."""
         return None if identity == SYSTEM else Judge(self, identity, hides=hides)
 
-    def about(self, kind: Any) -> tuple[Rule[Any], ...]:
+    def about(self, kind: type[Any]) -> tuple[Rule[Any], ...]:
         """Return the rules about a type: its own, and those of the types that it is one of."""
         found = self._by_kind.get(kind)
         if found is None:
-            above = kind.__mro__ if isinstance(kind, type) else ()
-            found = self._by_kind[kind] = tuple(self._declared[base] for base in above if base in self._declared)
+            rules = tuple(self._declared[base] for base in kind.__mro__ if base in self._declared)
+            found = self._by_kind[kind] = rules
         return found
 
 
@@ -49,20 +49,20 @@ class Judge:
         self._identity = identity
         self._hides = hides
 
-    def one(self, kind: Any, thing: Any) -> None:
+    def one(self, thing: Any) -> None:
         """Raise Hidden or Denied unless every rule lets the thing through."""
-        if not self._may(kind, thing):
-            if self._hides:
-                raise Hidden(f"{kind.__name__}: this one is not for the caller")
-            raise self._denied(kind)
+        if not self._may(thing):
+            raise (Hidden if self._hides else Denied)(_told(thing))
 
-    def all(self, kind: Any, things: Sequence[Any]) -> None:
+    def all(self, things: Sequence[Any]) -> None:
         """Raise Denied unless every rule lets every thing through."""
-        if not all(self._may(kind, thing) for thing in things):
-            raise self._denied(kind)
+        for thing in things:
+            if not self._may(thing):
+                raise Denied(_told(thing))
 
-    def _may(self, kind: Any, thing: Any) -> bool:
-        return all(rule(self._identity, thing) is True for rule in self._rules.about(kind))
+    def _may(self, thing: Any) -> bool:
+        return all(rule(self._identity, thing) is True for rule in self._rules.about(type(thing)))
 
-    def _denied(self, kind: Any) -> Denied:
-        return Denied(f"this {kind.__name__} is not for the caller")
+
+def _told(thing: Any) -> str:
+    return f"this {type(thing).__name__} is not for the caller"

@@ -153,7 +153,7 @@ class _Reading:
         rows, read = await self._fetch(kind, sql, params, most=1)
         result: T | None = read(rows[0]) if rows else None
         if self._judge is not None and result is not None:
-            self._judge.one(kind, result)
+            self._judge.one(result)
         return result
 
     async def fetch_all(self, kind: type[T], sql: Any, /, **params: object) -> list[T]:
@@ -161,7 +161,7 @@ class _Reading:
         rows, read = await self._fetch(kind, sql, params, most=10_000)
         results = [read(row) for row in rows]
         if self._judge is not None:
-            self._judge.all(kind, results)
+            self._judge.all(results)
         return results
 
     async def _fetch(self, kind: Any, sql: Any, params: Any, *, most: int) -> tuple[Any, Callable[[Row], Any]]:
