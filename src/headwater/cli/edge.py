@@ -6,15 +6,18 @@ import os
 from pathlib import Path
 
 from headwater.cli.settings import Settings
+from headwater.edge.gates import Gates
+from headwater.edge.limits import RateLimits
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
 from headwater.model.app import App
+from headwater.runtime.audit import Audit
 from headwater.runtime.node import Node
 from headwater.topology.file import Topology
-from headwater.topology.identity import verifier_of
+from headwater.topology.identity import Identification, identification
 from headwater.topology.secrets import Secret, development_key, resolve
 
-__all__ = ["keys_of", "open_edge"]
+__all__ = ["identify", "keys_of", "open_edge"]
 
 DEVELOPMENT_KEY_ID = "dev"
 
@@ -24,23 +27,30 @@ def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[
 
     Without configured keys that is the development key. Raises ConfigurationError.
     """
-    if not topology.auth.keys:
+    if topology.auth.development:
         return {DEVELOPMENT_KEY_ID: ("HS256", development_key(data))}
     return {
         key.id: (key.algorithm, resolve(key.key, environment=os.environ, folder=folder)) for key in topology.auth.keys
     }
 
 
-def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> Server:
+def identify(app: App, node: Node, settings: Settings, topology: Topology) -> Identification:
+    """Return what turns credentials into identities, not yet started. Raises ConfigurationError."""
+    folder = Path(settings.folder)
+    keys = keys_of(topology, folder=folder, data=Path(settings.data))
+    return identification(app, topology.auth, keys, folder=folder, clock=node.parts.clock)
+
+
+def open_edge(
+    app: App, node: Node, settings: Settings, topology: Topology, identified: Identification
+) -> Server:
     """Return the edge before a started node, not yet listening.
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
-    keys = keys_of(topology, folder=Path(settings.folder), data=Path(settings.data))
-    verifier = verifier_of(
-        app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
-    )
-    router = Router(app.apis, node, verifier=verifier)
+    clock = node.parts.clock
+    gates = Gates(RateLimits(clock))
+    router = Router(app.apis, node, verifier=identified.verifier, gates=gates, audit=Audit(clock))
     return Server(
         router, clock=node.parts.clock, limits=Limits(body_bytes=topology.http.body_limit), points=node.parts.points
     )

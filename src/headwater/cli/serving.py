@@ -32,7 +32,7 @@ def settings_of(project: Project, topology: Topology, *, host: str | None, port:
     Raises ConfigurationError when a development key would be believed from other machines.
     """
     host = host or topology.http.host
-    if not topology.auth.keys and host not in _LOOPBACK:
+    if topology.auth.development and host not in _LOOPBACK:
         raise ConfigurationError(
             f"host {host!r} can be reached from other machines, and tokens would be verified with the development "
             "key: configure [[auth.keys]] in the topology file, or serve on 127.0.0.1"
@@ -80,7 +80,7 @@ async def serve(
 
     The caller holds the data folder's lock and has checked the boundaries. Raises ConfigurationError and its kin.
     """
-    from headwater.cli.edge import open_edge
+    from headwater.cli.edge import identify, open_edge
 
     events = topology.events
     if settings.dev and not (events.duplicate or events.delay):
@@ -95,14 +95,19 @@ async def serve(
     )
     stop = _stop_on_signals()
     await node.start()
+    identified = None
     try:
-        edge = open_edge(app, node, settings, topology)
+        identified = identify(app, node, settings, topology)
+        await identified.start()
+        edge = open_edge(app, node, settings, topology, identified)
         await edge.start(listener)
         started()
         await stop.wait()
         node.pause()
         await edge.stop(within=DRAIN_SECONDS)
     finally:
+        if identified is not None:
+            await identified.stop()
         await node.stop(within=DRAIN_SECONDS)
 
 

@@ -7,6 +7,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from headwater.edge.auth import Guard
+from headwater.edge.gates import Refused
 from headwater.edge.hosting import awaited
 from headwater.edge.http import SECURITY, Request, Response
 from headwater.edge.problems import problem, problem_of
@@ -32,7 +33,10 @@ class CompiledRoute:
     streams = False
     body_most: int | None = None
 
-    def __init__(self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: tuple[Gate, ...] = ()) -> None:
+    def __init__(
+        self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: tuple[Gate, ...] = (),
+        refused: Refused | None = None,
+    ) -> None:
         contract = route.contract
         self.declared = route
         self.counts = [0] * 6
@@ -40,7 +44,9 @@ class CompiledRoute:
         self._ids = ids
         self._new_id = ids.new
         self._guard = guarded
-        self._gates = gates
+        self._early = tuple(gate for gate in gates if getattr(gate, "early", False))
+        self._gates = tuple(gate for gate in gates if gate not in self._early)
+        self._refused = refused
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
         self._read = Reading(route).read
@@ -59,13 +65,20 @@ class CompiledRoute:
         try:
             if self._rank > self._node.lowest:
                 self._refuse()
+            for gate in self._early:
+                request.more += gate(request)
             if not (request.plain and self._open):
                 request.identity = self._guard(request)
             for gate in self._gates:
                 request.more += gate(request)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
         return None
+
+    def _told(self, error: Exception, request: Request) -> Response:
+        if self._refused is not None:
+            self._refused(error, request)
+        return self._finished(problem_of(error, request.id), request)
 
     def _refuse(self) -> None:
         if not self._node.ready:
@@ -85,7 +98,7 @@ class CompiledRoute:
                 return Waiting(self._rest(result.rest, request, context))
             return self._answer(result, request, context)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
 
     def _rest(self, work: Generator[Any, Any, Any], request: Request, context: Context) -> Generator[Any, Any, Response]:
         node = self._node
@@ -93,7 +106,7 @@ class CompiledRoute:
         try:
             return self._answer((yield from work), request, context)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
         finally:
             node.leave()
 

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any
 
-from headwater.edge.auth import NoVerifier, Verifier, guard
+from headwater.edge.auth import NoVerifier, Schemes, Verifier, guard
+from headwater.edge.cors import CorsPolicy
+from headwater.edge.gates import refusals
 from headwater.edge.http import Request, Response
 from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
@@ -21,6 +23,7 @@ from headwater.edge.route import CompiledRoute, Gate
 from headwater.edge.surroundings import RequestIds
 from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
+from headwater.runtime.audit import Audit
 from headwater.runtime.node import Node
 
 __all__ = ["Router"]
@@ -51,8 +54,8 @@ class Router:
     """
 
     def __init__(
-        self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
-        gates: Gates = lambda _route: (),
+        self, apis: Sequence[Api], node: Node, *, verifier: Verifier | Schemes | None = None,
+        gates: Gates = lambda _route: (), audit: Audit | None = None,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -63,6 +66,7 @@ class Router:
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
         self._gates = gates
+        self._audit = audit
         self._add_fixed("GET", b"/livez", self._alive)
         self._add_fixed("GET", b"/readyz", self._ready)
         for api in apis:
@@ -116,8 +120,12 @@ class Router:
         if method != "OPTIONS":
             raise Rejected(405, "method-not-allowed", f"{method} is not possible here", (allow,))
 
-        async def options(_request: Request) -> Response:
-            return Response(204, b"", (allow,))
+        cors = next((r.declared.cors for r in place.methods.values() if isinstance(r, CompiledRoute)), None)
+        policy = None if cors is None else CorsPolicy(cors, place.methods)
+
+        async def options(request: Request) -> Response:
+            answer = None if policy is None else policy.preflight(request)
+            return answer or Response(204, b"", (allow,))
 
         return Answers(options)
 
@@ -156,7 +164,8 @@ class Router:
                 f"{told} is the same as the route at {place.where[route.method]}", where=route.where
             )
         guarded = guard(route.auth, self._verifier)
-        compiled = CompiledRoute(route, guarded, self.node, self._ids, self._gates(route))
+        refused = None if self._audit is None else refusals(self._audit, route)
+        compiled = CompiledRoute(route, guarded, self.node, self._ids, self._gates(route), refused)
         self.compiled.append(compiled)
         place.methods[route.method] = compiled
         place.where[route.method] = route.where
