@@ -34,7 +34,7 @@ def permitted(address: Address, *, private: bool) -> bool:
     found = inner(address)
     if found in _METADATA or found.is_link_local or found.is_multicast or found.is_unspecified:
         return False
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id is not None or address.is_site_local):
         return False
     return found.is_global or (private and (found.is_loopback or (found.is_private and not found.is_reserved)))
 

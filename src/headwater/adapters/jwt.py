@@ -25,13 +25,16 @@ RECHECK_SECONDS = 2.0
 NAME_CHARS_MOST = 256
 SERVICE_PREFIX = "service:"
 _TYPES = ("", "jwt", "at+jwt")
-_start = hashlib.sha256()  # copying a started digest is half the price of starting one
+_copy = hashlib.sha256().copy  # half the price of starting a digest
 
 Revoked = Callable[[str | None, str, float], bool]
 """Tells whether a token was taken back, from its `jti`, its subject and when it was issued (0.0 if it does not say)."""
 
 
 class _Known(NamedTuple):
+    """A token that was verified. It is asked after again from `until` on, or when the clock was set back."""
+
+    since: float
     until: float
     identity: Identity
     expires: float
@@ -59,29 +62,31 @@ class JwtVerifier:
         if sources and issuer is None:
             raise ConfigurationError("keys that are fetched count for one issuer: say which, auth.issuer")
         self._wall = clock.wall
-        self._monotonic = clock.monotonic
         self._refuse = refuse
         self._issuer = issuer
         self._audience = audience
         self._revoked = revoked
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._find = self._known.get
+        self._used = self._known.move_to_end
 
     def verify(self, token: str) -> Identity:
         """Return whose token it is."""
         if len(token) > TOKEN_BYTES_MOST:
             raise self._refuse("the token is too long")
-        hashed = _start.copy()
+        hashed = _copy()
         hashed.update(token.encode())
         digest = hashed.digest()
-        known = self._known.get(digest)
-        if known is not None:
-            if self._monotonic() < known.until and self._wall() < known.expires:
-                self._known.move_to_end(digest)
-                return known.identity
-            del self._known[digest]
-            if self._wall() < known.expires:
-                return self._again(digest, known)
-        return self._first(digest, token)
+        known = self._find(digest)
+        if known is None:
+            return self._first(digest, token)
+        since, until, identity = known[:3]
+        now = self._wall()
+        if since <= now < until:
+            self._used(digest)
+            return identity
+        del self._known[digest]
+        return self._again(digest, known) if now < known.expires else self._first(digest, token)
 
     def forget(self) -> None:
         """Verify every token anew: the keys have changed."""
@@ -98,7 +103,7 @@ class JwtVerifier:
             raise self._refuse("the token is not believed: its claims are malformed")
         jti = claims.get("jti")
         known = _Known(
-            0.0, identity, expires, jti if isinstance(jti, str) else None, float(claims.get("iat", 0.0)), key.id
+            0.0, 0.0, identity, expires, jti if isinstance(jti, str) else None, float(claims.get("iat", 0.0)), key.id
         )
         self._check_revoked(known)
         while len(self._known) >= REMEMBER_MOST:
@@ -114,9 +119,9 @@ class JwtVerifier:
         return known.identity
 
     def _remember(self, digest: bytes, known: _Known) -> None:
-        left = min(RECHECK_SECONDS, known.expires - self._wall())
-        if left > 0:
-            self._known[digest] = known._replace(until=self._monotonic() + left)
+        now = self._wall()
+        if now < known.expires:
+            self._known[digest] = known._replace(since=now, until=min(now + RECHECK_SECONDS, known.expires))
 
     def _check_revoked(self, known: _Known) -> None:
         if self._revoked is None:
