@@ -6,12 +6,13 @@ can forge a line, whatever a request contains.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import deque
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from headwater.model.codec import to_json
 from headwater.model.identity import Identity
 from headwater.ports import Clock
 
@@ -67,12 +68,7 @@ class Audit:
 
 def _line(record: Refusal) -> str:
     """JSON in printable ASCII: neither a terminal nor a log reader finds anything to obey in it."""
-    text = to_json(record).decode()
-    return "".join(c if " " <= c <= "~" else _escaped(c) for c in text)
-
-
-def _escaped(char: str) -> str:
-    return "".join(f"\\u{unit:04x}" for unit in memoryview(char.encode("utf-16-le", "surrogatepass")).cast("H"))
+    return json.dumps(asdict(record)).replace("\x7f", "\\u007f")
 
 
 def _cut(text: str) -> str:
