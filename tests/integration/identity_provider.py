@@ -5,7 +5,7 @@ Run as a script it serves; imported it starts and stops one.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import ssl
@@ -176,15 +176,15 @@ def certify(folder: Path, *, name: str, days: int) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
 
     def certificate(subject: str, issuer: str, key: Any, signer: Any, *, ca: bool) -> x509.Certificate:
         common = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)]) for n in (subject, issuer)]
         names = [x509.DNSName(subject), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        end = now + datetime.timedelta(days=1 if ca else days)
+        end = now + dt.timedelta(days=1 if ca else days)
         builder = (
             x509.CertificateBuilder().subject_name(common[0]).issuer_name(common[1]).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=3))
+            .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=3))
             .not_valid_after(end).add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)

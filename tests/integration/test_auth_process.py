@@ -21,7 +21,7 @@ from joserfc.jwk import RSAKey
 from tests.integration.identity_provider import provider
 
 KEY = RSAKey.generate_key(2048)
-APP = '''
+APP = """
 from headwater import Api, App, Ctx, Identity, Limit, Module, Query, Command, contract, public, authenticated, role, scope
 
 @contract("desk.who", v=1)
@@ -49,7 +49,7 @@ v1.get("/scoped", Who, auth=scope("desk:read"))
 v1.get("/few", Who, auth=authenticated, limit=Limit("3/h", burst=3))
 v1.post("/crash", Crash, auth=authenticated)
 app = App("house", modules=[desk], apis=[v1])
-'''
+"""
 COMMAND = (sys.executable, "-m", "headwater.cli")
 
 
@@ -200,7 +200,7 @@ def test_an_identity_provider_from_the_topology_to_the_door(tmp_path):
         (("run",), {}, '[auth]\nrevoked = "file:none"\n', "none"),
         (("run",), {}, '[auth]\napi_keys = "hw_abc"\n', "api_keys"),
         (("run",), {}, '[auth]\njwks = "ftp://a.example/keys"\n', "jwks"),
-        (("run",), {}, '[auth]\ndiscover = true\n', "auth.issuer"),
+        (("run",), {}, "[auth]\ndiscover = true\n", "auth.issuer"),
         (("run",), {}, '[auth]\nalgorithms = ["none"]\n', "algorithms"),
         (("run",), {}, '[auth]\nalgorithms = ["HS256"]\n', "algorithms"),
         (("key", "new", "--subject", "system"), {}, "", "comes from outside"),

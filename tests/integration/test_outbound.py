@@ -6,13 +6,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from headwater.adapters.addresses import permitted, reads_as_number
 from headwater.adapters.outbound import Outbound, OutboundFailed, OutboundRefused
-from ipaddress import ip_address
 from tests.integration.identity_provider import Provider, certify, provider
 
 

@@ -11,7 +11,21 @@ from typing import Any
 
 import pytest
 
-from headwater import Api, Command, Cors, Identity, Limit, Module, Query, Value, authenticated, contract, public, role, scope
+from headwater import (
+    Api,
+    Command,
+    Cors,
+    Identity,
+    Limit,
+    Module,
+    Query,
+    Value,
+    authenticated,
+    contract,
+    public,
+    role,
+    scope,
+)
 from headwater.edge.cors import CorsPolicy
 from headwater.edge.http import Request, Response
 from headwater.edge.routes import Router

@@ -65,8 +65,8 @@ def _require_loopback(host: str) -> None:
         inside = host == "localhost"
     if not inside:
         raise ConfigurationError(
-            f"host {host!r} can be reached from other machines, and `headwater dev` delivers events badly on purpose and "
-            "tells more than strangers should know: use `headwater run`, or serve on 127.0.0.1"
+            f"host {host!r} can be reached from other machines, and `headwater dev` delivers events badly on purpose: "
+            "use `headwater run`, or serve on 127.0.0.1"
         )
 
 
