@@ -3,18 +3,21 @@
 from headwater.errors import HeadwaterError, NotExecuted, OutcomeUnknown
 from headwater.model.api import Api, authenticated, public, role, scope
 from headwater.model.app import App
+from headwater.model.blob import Blob
 from headwater.model.contract import contract
 from headwater.model.identity import Identity
 from headwater.model.injection import Use
 from headwater.model.limits import Limit
 from headwater.model.message import Command, Event, Failure, Meta, Query, Value
 from headwater.model.module import Module, Retry
+from headwater.model.pages import Pages
 from headwater.model.scope import Ctx, Tx, View
 from headwater.model.web import Cors, Private, Shared
 
 __all__ = [
     "Api",
     "App",
+    "Blob",
     "Command",
     "Cors",
     "Ctx",
@@ -27,6 +30,7 @@ __all__ = [
     "Module",
     "NotExecuted",
     "OutcomeUnknown",
+    "Pages",
     "Private",
     "Query",
     "Retry",

@@ -29,8 +29,6 @@ from headwater import (
     scope,
 )
 from headwater.edge.auth import Schemes
-from headwater.edge.gates import Gates
-from headwater.edge.limits import RateLimits
 from headwater.edge.problems import Unauthenticated
 from headwater.edge.routes import Router
 from headwater.model.identity import SYSTEM
@@ -267,8 +265,7 @@ async def shop(folder: Path, *, verifier: Any = None, **options: Any) -> AsyncIt
     try:
         clock = node.parts.clock
         audit = Audit(clock)
-        gates = Gates(RateLimits(clock))
-        router = Router([api], node, verifier=verifier or Schemes(Names()), gates=gates, audit=audit)
+        router = Router([api], node, verifier=verifier or Schemes(Names()), audit=audit)
         yield Shop(node, router, audit)
     finally:
         await node.stop()

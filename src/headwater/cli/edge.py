@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 
 from headwater.cli.settings import Settings
-from headwater.edge.gates import Gates
-from headwater.edge.limits import RateLimits
+from headwater.edge.pages import StaticPages
+from headwater.edge.proxies import Proxies
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
+from headwater.edge.tls import Certificates
+from headwater.errors import ConfigurationError
 from headwater.model.app import App
 from headwater.runtime.audit import Audit
 from headwater.runtime.node import Node
-from headwater.topology.file import Topology
+from headwater.topology.codings import packers
+from headwater.topology.file import Http, Topology
 from headwater.topology.identity import Identification, identification
 from headwater.topology.secrets import Secret, development_key, resolve
 
@@ -22,7 +25,7 @@ __all__ = ["identify", "keys_of", "open_edge"]
 DEVELOPMENT_KEY_ID = "dev"
 
 
-def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[str, Secret]]:
+def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[str, Secret[bytes]]]:
     """Return every key that tokens are verified with: id to (algorithm, key).
 
     Without configured keys that is the development key. Raises ConfigurationError.
@@ -48,9 +51,27 @@ def open_edge(
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
-    clock = node.parts.clock
-    gates = Gates(RateLimits(clock))
-    router = Router(app.apis, node, verifier=identified.verifier, gates=gates, audit=Audit(clock))
-    return Server(
-        router, clock=node.parts.clock, limits=Limits(body_bytes=topology.http.body_limit), points=node.parts.points
+    http, folder = topology.http, Path(settings.folder)
+    router = Router(
+        app.apis, node, verifier=identified.verifier, upload_most=http.upload_limit, packers=packers(),
+        pages=StaticPages(app.pages, identified.verifier).by_path, audit=Audit(node.parts.clock),
     )
+    return Server(
+        router, clock=node.parts.clock, points=node.parts.points,
+        limits=Limits(body_bytes=http.body_limit, connections=http.connections),
+        names=frozenset(name.lower().encode() for name in http.names) or None,
+        proxies=Proxies(http.proxies, protocol=http.proxy_protocol) if http.proxies else None,
+        certificates=_certificates(http, folder),
+    )
+
+
+def _certificates(http: Http, folder: Path) -> Certificates | None:
+    if http.certificate is None and http.key is None:
+        return None
+    if http.certificate is None or http.key is None:
+        raise ConfigurationError("http.certificate and http.key belong together: name both files, or neither")
+    if http.proxy_protocol:
+        raise ConfigurationError(
+            "http.proxy_protocol and http.certificate: the protocol's line comes before TLS; let the proxy end TLS"
+        )
+    return Certificates(folder / http.certificate, folder / http.key)

@@ -37,16 +37,20 @@ class NoVerifier:
 
 
 class Schemes:
-    """A verifier for each scheme of the Authorization header; `verify` is the one for bearer tokens."""
+    """A verifier for each scheme of the Authorization header. Itself, it verifies bearer tokens."""
 
-    __slots__ = ("api_key", "verify")
+    __slots__ = ("api_key", "bearer")
 
     def __init__(self, bearer: Verifier, *, api_key: Verifier | None = None) -> None:
-        self.verify = bearer.verify
+        self.bearer = bearer
         self.api_key = api_key
 
+    def verify(self, token: str) -> Identity:
+        """Return whose bearer token it is."""
+        return self.bearer.verify(token)
 
-def guard(auth: Auth, verifier: Verifier | Schemes) -> Guard:
+
+def guard(auth: Auth, verifier: Verifier) -> Guard:
     """Compile what a route demands. Raises Unauthenticated (401) or Denied (403) when asked.
 
     A refusal of somebody known leaves the identity in the request, for the audit log.
@@ -73,9 +77,9 @@ def guard(auth: Auth, verifier: Verifier | Schemes) -> Guard:
     return demanding if roles or scopes else who
 
 
-def _who(verifier: Verifier | Schemes) -> Guard:
-    bearer = verifier.verify
-    api_key = verifier.api_key if isinstance(verifier, Schemes) else None
+def _who(verifier: Verifier) -> Guard:
+    schemes = verifier if isinstance(verifier, Schemes) else Schemes(verifier)
+    bearer, api_key = schemes.bearer.verify, schemes.api_key
 
     def who(request: Request) -> Identity:
         value = request.header(b"authorization")

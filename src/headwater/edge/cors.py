@@ -1,69 +1,43 @@
-"""Pages of other origins: what their browsers are told (Fetch Standard, CORS protocol)."""
+"""Which pages of other origins may use a route from a browser (Fetch, CORS protocol). Nobody unless declared."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from headwater.edge.http import Request, Response
+from headwater.edge.http import Request
 from headwater.model.web import Cors
 
-__all__ = ["CorsPolicy"]
+__all__ = ["Origins"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
-_USUAL = (
-    "content-type", "idempotency-key", "if-match", "if-none-match", "request-timeout", "session-token", "traceparent",
-    "tracestate", "x-request-id",
-)
-_EXPOSED = (
-    b"deprecation, etag, link, location, ratelimit, ratelimit-policy, retry-after, session-token, sunset, x-request-id"
-)
-_VARY = (b"vary", b"Origin")
+_EXPOSED = b"deprecation, ratelimit, ratelimit-policy, retry-after, session-token, sunset, x-request-id, etag"
+_SENT = "accept, authorization, content-type, idempotency-key, if-none-match, request-timeout, session-token"
+_VARY: Headers = ((b"vary", b"origin"),)
 
 
-class CorsPolicy:
-    """What the routes at one path say to pages of other origins.
+class Origins:
+    """A gate that lets listed origins read answers; nothing else is ever echoed."""
 
-    An origin is told that it may, if it is one of those declared, letter for letter. It is never repeated for another
-    reason, there is no `*`, and `null` is nobody. As a gate of a route it gives the headers of its answers, refusals
-    included.
-    """
+    __slots__ = ("_answers", "_methods", "_preflight")
 
-    __slots__ = ("_known", "_listed", "_preflights", "_sent")
-    early = True
-
-    def __init__(self, cors: Cors, methods: Collection[str]) -> None:
-        credentials: Headers = ((b"access-control-allow-credentials", b"true"),) if cors.credentials else ()
-        own = tuple(h.lower() for h in cors.headers)
-        self._listed = frozenset((*_USUAL, *own, *(("authorization",) if cors.credentials else ())))
-        self._known = frozenset(methods)
-        allowed = ", ".join(sorted(self._known)).encode(), ", ".join(sorted(self._listed)).encode()
-        self._sent: dict[bytes, Headers] = {}
-        self._preflights: dict[bytes, Headers] = {}
-        for text in cors.origins:
-            origin = text.encode()
-            mine = (_VARY, (b"access-control-allow-origin", origin), *credentials)
-            self._sent[origin] = (*mine, (b"access-control-expose-headers", _EXPOSED))
-            self._preflights[origin] = (
-                (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"), *mine[1:],
-                (b"access-control-allow-methods", allowed[0]), (b"access-control-allow-headers", allowed[1]),
-                (b"access-control-max-age", str(cors.max_age).encode()),
+    def __init__(self, cors: Cors, methods: tuple[str, ...]) -> None:
+        more: Headers = ((b"access-control-allow-credentials", b"true"),) if cors.credentials else ()
+        allowed = ", ".join([_SENT, *cors.headers]).encode()
+        self._preflight: Headers = (
+            (b"access-control-allow-methods", ", ".join(methods).encode()),
+            (b"access-control-allow-headers", allowed), (b"access-control-max-age", b"%d" % cors.max_age),
+        )
+        self._answers = {
+            origin.encode(): (
+                (b"access-control-allow-origin", origin.encode()), *more,
+                (b"access-control-expose-headers", _EXPOSED), *_VARY,
             )
+            for origin in cors.origins
+        }
 
     def __call__(self, request: Request) -> Headers:
-        """Return the headers of an answer to this request."""
-        return self.headers(request.header(b"origin"))
+        """Return the headers for an answer."""
+        return self._answers.get(request.headers.get(b"origin", b""), _VARY)
 
-    def headers(self, origin: bytes | None) -> Headers:
-        """Return the headers of an answer. Caches are always told that it depends on the origin."""
-        return (_VARY,) if origin is None else self._sent.get(origin, (_VARY,))
-
-    def preflight(self, request: Request) -> Response | None:
-        """Answer a browser that asks whether it may; None for an OPTIONS request that is none of those."""
-        origin = request.header(b"origin")
-        method = request.header(b"access-control-request-method")
-        if request.method != "OPTIONS" or origin is None or method is None:
-            return None
-        wanted = request.header(b"access-control-request-headers") or b""
-        names = {name.strip().lower() for name in wanted.decode("latin-1").split(",")} - {""}
-        granted = origin in self._sent and method.decode("latin-1") in self._known and names <= self._listed
-        return Response(204, b"", self._preflights[origin] if granted else (_VARY,))
+    def preflight(self, request: Request) -> Headers:
+        """Return the headers for an answer to OPTIONS."""
+        found = self(request)
+        return found if found is _VARY else (*found, *self._preflight)

@@ -30,13 +30,13 @@ class _Host(Coroutine[Any, Any, None]):
 
     __slots__ = ("_done", "_started", "_wake", "_work", "alive", "context", "task", "values")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         self._work: Generator[Any, Any, Any] | None = None
         self._started = False
         self._done: Callable[[Any], None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self.alive = True
-        self.context = contextvars.copy_context()
+        self.context = context
         self.values = len(self.context)
         self.task: asyncio.Task[None] = loop.create_task(self, context=self.context)
 
@@ -91,12 +91,16 @@ class _Host(Coroutine[Any, Any, None]):
 
 
 class Hosts:
-    """The spare task of one loop. Not thread-safe."""
+    """The spare task of one loop. Not thread-safe.
 
-    __slots__ = ("_loop", "_spare")
+    Every request begins with a copy of the context in which this was made.
+    """
+
+    __slots__ = ("_context", "_loop", "_spare")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = contextvars.copy_context()
         self._spare: _Host | None = None
 
     def run(
@@ -109,12 +113,12 @@ class Hosts:
         """
         loop, host = self._loop, self._spare
         if host is None or not host.alive:
-            host = self._spare = _Host(loop)
+            host = self._spare = _Host(loop, self._context.copy())
         task = host.task
         try:
             _enter_task(loop, task)
         except RuntimeError:  # called from inside another task
-            return loop.create_task(_tell(start, given, done))
+            return loop.create_task(_tell(start, given, done), context=self._context.copy())
         try:
             result = host.context.run(start, given)
         finally:
@@ -137,7 +141,7 @@ class Hosts:
 
 async def _tell(start: Callable[[A], T | Waiting], given: A, done: Callable[[T], None]) -> None:
     result = start(given)
-    done(await awaited(result) if isinstance(result, Waiting) else result)
+    done((await awaited(result)) if isinstance(result, Waiting) else result)  # pyright: ignore[reportArgumentType]
 
 
 @types.coroutine

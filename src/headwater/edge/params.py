@@ -17,7 +17,7 @@ __all__ = ["Param", "decode_text", "parse_query"]
 
 
 class Param:
-    """One field that is read from text. `many`: a query key that may come several times. `plain`: the text is the value."""
+    """A field that is read from text. many: a query key that may come several times. plain: the text is the value."""
 
     __slots__ = ("many", "name", "plain", "read")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Set
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from headwater.edge.http import Request, Response
@@ -46,7 +47,7 @@ class Responder(Protocol):
     """Finds routes."""
 
     @property
-    def known(self) -> Set[bytes]:
+    def known(self) -> AbstractSet[bytes]:
         """Paths that are known to be well-formed."""
         ...
 
@@ -66,7 +67,7 @@ class Answers:
     streams = False
     body_most: int | None = None
     known: frozenset[bytes] = frozenset()
-    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}  # noqa: RUF012 - it is never written
+    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}
 
     def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
         self._function = function

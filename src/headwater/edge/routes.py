@@ -7,28 +7,32 @@ route's function does authorisation, reading, the call and the answer in that or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Sequence, Set
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any
 
-from headwater.edge.auth import NoVerifier, Schemes, Verifier, guard
-from headwater.edge.cors import CorsPolicy
-from headwater.edge.gates import refusals
+from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
+from headwater.edge.blobs import DownloadRoute, UploadRoute, is_blob
+from headwater.edge.gates import Gatekeeper
 from headwater.edge.http import Request, Response
 from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
 from headwater.edge.reading import names_in
+from headwater.edge.refusals import refusals
+from headwater.edge.representation import Packers
 from headwater.edge.responder import Answers
 from headwater.edge.responder import Route as Answering
-from headwater.edge.route import CompiledRoute, Gate
+from headwater.edge.route import CompiledRoute
 from headwater.edge.surroundings import RequestIds
 from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
+from headwater.model.web import Cors
 from headwater.runtime.audit import Audit
 from headwater.runtime.node import Node
 
 __all__ = ["Router"]
 
-Gates = Callable[[Route], tuple[Gate, ...]]
 JSON = (b"content-type", b"application/json")
 _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 
@@ -36,26 +40,31 @@ _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 class _Place:
     """One point of the path trie: where the next segment leads, and what answers here."""
 
-    __slots__ = ("any", "methods", "static", "where")
+    __slots__ = ("any", "cors", "methods", "static", "where")
 
     def __init__(self) -> None:
         self.static: dict[str, _Place] = {}
         self.any: _Place | None = None
         self.methods: dict[str, Answering] = {}
         self.where: dict[str, str] = {}
+        self.cors: dict[str, Cors] = {}
 
 
 class Router:
     """All routes of an application over one node.
 
-    gates: what each route asks of a request besides its authorisation, such as rate limits.
+    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what
+    answers GET at paths besides the routes. audit: takes note of refusals.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
 
     def __init__(
-        self, apis: Sequence[Api], node: Node, *, verifier: Verifier | Schemes | None = None,
-        gates: Gates = lambda _route: (), audit: Audit | None = None,
+        self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
+        upload_most: int = 1024**3,
+        packers: Packers | None = None,
+        pages: Mapping[bytes, Answering] = MappingProxyType({}),
+        audit: Audit | None = None,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -65,14 +74,18 @@ class Router:
         self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
-        self._gates = gates
         self._audit = audit
+        self._gates = Gatekeeper(node.parts.clock)
+        self._upload_most = upload_most
+        self._packers = packers or {}
         self._add_fixed("GET", b"/livez", self._alive)
         self._add_fixed("GET", b"/readyz", self._ready)
         for api in apis:
             for route in api.routes:
                 self._add(route)
                 self.routes.append(route)
+        for path, page in pages.items():
+            self._add_page(path, page)
 
     async def respond(self, request: Request) -> Response:
         """Answer a request whose body is complete. Never raises but when cancelled."""
@@ -85,7 +98,7 @@ class Router:
     # --- finding ------------------------------------------------------------------------------
 
     @property
-    def known(self) -> Set[bytes]:
+    def known(self) -> AbstractSet[bytes]:
         """The paths without parameters."""
         return self._whole.keys()
 
@@ -120,12 +133,8 @@ class Router:
         if method != "OPTIONS":
             raise Rejected(405, "method-not-allowed", f"{method} is not possible here", (allow,))
 
-        cors = next((r.declared.cors for r in place.methods.values() if isinstance(r, CompiledRoute)), None)
-        policy = None if cors is None else CorsPolicy(cors, place.methods)
-
         async def options(request: Request) -> Response:
-            answer = None if policy is None else policy.preflight(request)
-            return answer or Response(204, b"", (allow,))
+            return Response(204, b"", (allow, *self._gates.preflight(request, place.cors)))
 
         return Answers(options)
 
@@ -142,6 +151,15 @@ class Router:
     def _add_fixed(self, method: str, path: bytes, answer: Callable[[Request], Coroutine[Any, Any, Response]]) -> None:
         place = self._whole[path] = _Place()
         place.methods[method] = Answers(answer)
+
+    def _add_page(self, path: bytes, page: Answering) -> None:
+        try:
+            _ = self._whole.get(path) or self._walk(Request("GET", path, b"", {}))
+        except Rejected:
+            place = self._whole[path] = _Place()
+            place.methods["GET"] = page
+        else:
+            raise ConfigurationError(f"the page {path.decode()} hides a route; give the page or the route another path")
 
     # --- compiling ----------------------------------------------------------------------------
 
@@ -164,15 +182,32 @@ class Router:
                 f"{told} is the same as the route at {place.where[route.method]}", where=route.where
             )
         guarded = guard(route.auth, self._verifier)
-        refused = None if self._audit is None else refusals(self._audit, route)
-        compiled = CompiledRoute(route, guarded, self.node, self._ids, self._gates(route), refused)
+        compiled = self._compile(route, guarded, told)
         self.compiled.append(compiled)
         place.methods[route.method] = compiled
         place.where[route.method] = route.where
+        if route.cors is not None:
+            place.cors[route.method] = route.cors
         if "{" not in route.path and route.path.isascii():
             path = route.path.encode()
             self._whole[path] = place
             self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
+
+    def _compile(self, route: Route, guarded: Guard, told: str) -> CompiledRoute:
+        refused = None if self._audit is None else refusals(self._audit, route)
+        given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers, refused)
+        if route.upload is None and not is_blob(route.contract.result):
+            return CompiledRoute(*given)
+        files = self.node.parts.files
+        if files is None:
+            raise ConfigurationError(f"{told} needs a file store, and this node has none", where=route.where)
+        if route.upload is not None:
+            upload = UploadRoute(*given)
+            upload.prepare(files, self._upload_most)
+            return upload
+        download = DownloadRoute(*given)
+        download.prepare(files)
+        return download
 
     def _place(self, route: Route, told: str) -> _Place:
         place = self._root

@@ -11,6 +11,7 @@ is walked beside the type, and every error is collected with its place.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -20,9 +21,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from headwater.errors import FieldError, InvalidMessage
-from headwater.model.codec import field_error
+from headwater.model.codec import field_error, load_foreign
 from headwater.model.contract import contract_of
 from headwater.model.message import Message, annotated_base
+from headwater.model.packed import check_packed
 
 __all__ = ["COLLECTION_MOST", "DEPTH_MOST", "NotJson", "StrictReader"]
 
@@ -51,7 +53,7 @@ class StrictReader:
     def __init__(self, message: type[Message]) -> None:
         self._kind = message
         self._name = contract_of(message).wire_name
-        self._decode = msgspec.json.Decoder(message, dec_hook=_load_foreign).decode
+        self._decode = msgspec.json.Decoder(message, dec_hook=load_foreign).decode
         self._count = _counter(message, ())
         self._fields = {f.encode_name: f.type for f in msgspec.structs.fields(message)}
 
@@ -76,7 +78,7 @@ class StrictReader:
     def build(self, fields: Mapping[str, Any]) -> Any:
         """Build the message from values whose names are its own and which came from checked text."""
         try:
-            return msgspec.convert(fields, self._kind, dec_hook=_load_foreign)
+            return msgspec.convert(fields, self._kind, dec_hook=load_foreign)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return self.convert(fields)
 
@@ -86,7 +88,7 @@ class StrictReader:
         _walk_struct(self._kind, fields, "", found, 0)
         if not found:
             try:
-                return msgspec.convert(fields, self._kind, dec_hook=_load_foreign)
+                return msgspec.convert(fields, self._kind, dec_hook=load_foreign)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 found.append(field_error(error))
         raise InvalidMessage(self._name, tuple(found[:ERRORS_MOST]))
@@ -105,9 +107,31 @@ class StrictReader:
         _doubled(data, errors)
         return value, errors
 
+    def parse_packed(self, data: bytes) -> dict[str, Any]:
+        """Return the fields of a MessagePack map, judged as JSON is. Raises NotJson."""
+        try:
+            check_packed(data, depth=DEPTH_MOST, items=COLLECTION_MOST)
+            value = msgspec.msgpack.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise NotJson(self._name, (FieldError("", f"the body is not MessagePack: {error}"),)) from None
+        if not isinstance(value, dict):
+            raise NotJson(self._name, (FieldError("", "the body is MessagePack, but not a map"),))
+        if _has_foreign(value):
+            raise NotJson(self._name, (FieldError("", "the body has binary data or a number that JSON has not"),))
+        return value
+
     def _exact(self, data: bytes) -> Any:
         fields, errors = self.parse(data)
         return self.convert(fields, errors)
+
+
+def _has_foreign(value: Any) -> bool:
+    """Whether decoded MessagePack holds what JSON cannot say: bytes, NaN, infinity."""
+    if isinstance(value, dict):
+        return any(map(_has_foreign, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_foreign, value))
+    return isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _suspicious(data: bytes) -> bool:
@@ -123,7 +147,7 @@ def _suspicious(data: bytes) -> bool:
 
 
 def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
-    """Return a function that counts the JSON keys that a decoded value came from at least; None if it cannot be told."""
+    """Return a function that counts the JSON keys that a decoded value must have come from; None if none can."""
     bare = annotated_base(hint)
     if get_origin(bare) in (Union, UnionType):
         options = [annotated_base(option) for option in get_args(bare)]
@@ -322,17 +346,10 @@ def _kinds(hint: Any) -> list[Any]:
 
 def _convert(hint: Any, value: Any, path: str, errors: list[FieldError]) -> None:
     try:
-        msgspec.convert(value, hint, dec_hook=_load_foreign)
+        msgspec.convert(value, hint, dec_hook=load_foreign)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         found = field_error(error)
         errors.append(FieldError(path + found.path, found.message))
-
-
-def _load_foreign(kind: Any, data: Any) -> Any:
-    load = getattr(kind, "model_validate", None)
-    if load is None:
-        raise NotImplementedError(f"{kind!r} is not a type that messages can carry")
-    return load(data)
 
 
 def _escape(name: str) -> str:

@@ -3,10 +3,20 @@
 from headwater.ports.bell import Bell
 from headwater.ports.clock import Clock, Ids, Random, Timer
 from headwater.ports.executor import Executor
+from headwater.ports.files import Files
 from headwater.ports.log import EventLog, Record
 from headwater.ports.points import POINTS, CrashPoints
 from headwater.ports.store import Durability, Params, Row, Snapshot, Store, Unit
-from headwater.ports.telemetry import Cell, Outcome, Telemetry
+from headwater.ports.telemetry import (
+    Cell,
+    Outcome,
+    SlowStatement,
+    SpanKind,
+    SpanRecord,
+    Telemetry,
+    TraceRecord,
+    TraceSink,
+)
 
 __all__ = [
     "POINTS",
@@ -17,15 +27,21 @@ __all__ = [
     "Durability",
     "EventLog",
     "Executor",
+    "Files",
     "Ids",
     "Outcome",
     "Params",
     "Random",
     "Record",
     "Row",
+    "SlowStatement",
     "Snapshot",
+    "SpanKind",
+    "SpanRecord",
     "Store",
     "Telemetry",
     "Timer",
+    "TraceRecord",
+    "TraceSink",
     "Unit",
 ]

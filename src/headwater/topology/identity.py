@@ -43,7 +43,7 @@ class Identification:
 
 
 def identification(
-    app: App, auth: Auth, keys: Mapping[str, tuple[str, Secret]], *, folder: Path, clock: Clock,
+    app: App, auth: Auth, keys: Mapping[str, tuple[str, Secret[bytes]]], *, folder: Path, clock: Clock,
     revoked: Revoked | None = None,
 ) -> Identification:
     """Return what turns credentials into identities.
@@ -66,7 +66,7 @@ def identification(
 
 
 def _bearer(
-    auth: Auth, keys: Mapping[str, tuple[str, Secret]], fetched: JwksKeys | None, folder: Path, clock: Clock,
+    auth: Auth, keys: Mapping[str, tuple[str, Secret[bytes]]], fetched: JwksKeys | None, folder: Path, clock: Clock,
     hook: Revoked | None,
 ) -> Verifier:
     listed = None if auth.revoked is None else RevokedFile(_path(auth.revoked, folder), clock=clock)
