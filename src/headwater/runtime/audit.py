@@ -68,7 +68,7 @@ class Audit:
 
 def _line(record: Refusal) -> str:
     """JSON in printable ASCII: neither a terminal nor a log reader finds anything to obey in it."""
-    return json.dumps(asdict(record)).replace("\x7f", "\\u007f")
+    return json.dumps(asdict(record))
 
 
 def _cut(text: str) -> str:
