@@ -185,6 +185,7 @@ def test_an_identity_provider_from_the_topology_to_the_door(tmp_path):
             assert (status, "hunter2" in json.dumps(said)) == (500, False)
             log = server.log.read_text()
         assert ada.split(".")[2] not in log
+        assert len([line for line in log.splitlines() if "canary" in line and "this needs the role staff" in line]) == 1
         assert headwater(folder, "token").returncode == 2  # only the issuer makes tokens
 
 

@@ -160,6 +160,24 @@ async def test_the_connection_goes_to_the_address_that_was_checked(idp):
         await mine.get(f"{idp.url}/keys")
 
 
+async def test_the_next_checked_address_is_tried_when_one_does_not_answer(idp):
+    """A host with several addresses, of which the first is down; but a bad certificate is no reason to go on."""
+
+    async def both(host: str, port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    async def none(host: str, port: int) -> list[str]:
+        return []
+
+    assert await to(idp, resolve=both).get(f"{idp.url}/keys")
+    with pytest.raises(OutboundFailed, match="no address"):
+        await to(idp, resolve=none).get(f"{idp.url}/keys")
+    asked = len(idp.asked)
+    with pytest.raises(OutboundFailed, match="unable|self-signed"):
+        await to(idp, authority=None, resolve=both).get(f"{idp.url}/keys")
+    assert len(idp.asked) == asked
+
+
 async def test_a_name_that_is_no_name_of_this_machine_is_still_asked_at_its_pinned_address(idp):
     """The certificate is checked against the name, the connection made to the address."""
     named = f"id.example:{idp.port}"

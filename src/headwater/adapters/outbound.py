@@ -24,6 +24,7 @@ __all__ = ["Outbound", "OutboundFailed", "OutboundRefused", "Resolve"]
 SECONDS = 5.0
 BODY_BYTES_MOST = 512 * 1024
 HEAD_BYTES_MOST = 16 * 1024
+ADDRESSES_MOST = 4
 _URL = re.compile(r"(https?)://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?(/[!-~]*)?")
 
 
@@ -78,11 +79,7 @@ class Outbound:
         tls, host, port, target = self._read(url)
         try:
             async with asyncio.timeout(self._seconds):
-                address = await self._address(host, port, local=not tls)
-                reader, writer = await asyncio.open_connection(
-                    address, port, ssl=self._context() if tls else None, server_hostname=host if tls else None,
-                    limit=HEAD_BYTES_MOST,
-                )
+                reader, writer = await self._connect(host, port, tls=tls)
                 try:
                     return await self._ask(reader, writer, host, port, target)
                 finally:
@@ -113,17 +110,34 @@ class Outbound:
         target = parts.path or "/"
         return match[1] == "https", host, port, f"{target}?{parts.query}" if parts.query else target
 
-    async def _address(self, host: str, port: int, *, local: bool) -> str:
-        """Return the one address to connect to. Raises OutboundRefused if any of the host's is not allowed."""
+    async def _connect(
+        self, host: str, port: int, *, tls: bool
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the first of the checked addresses that answers in its part of the time."""
+        addresses = await self._addresses(host, port, local=not tls)
+        for at, address in enumerate(addresses, 1):
+            try:
+                async with asyncio.timeout(None if at == len(addresses) else self._seconds / len(addresses)):
+                    return await asyncio.open_connection(
+                        address, port, ssl=self._context() if tls else None, server_hostname=host if tls else None,
+                        limit=HEAD_BYTES_MOST,
+                    )
+            except ssl.SSLError:
+                raise
+            except OSError:  # TimeoutError is one
+                if at == len(addresses):
+                    raise
+        raise OutboundFailed(f"{host} has no address")
+
+    async def _addresses(self, host: str, port: int, *, local: bool) -> list[str]:
+        """Return the addresses to connect to. Raises OutboundRefused if any of the host's is not allowed."""
         named = {host, f"{host}:{port}", f"[{host}]", f"[{host}]:{port}"}
         private = bool(named & (self._private | self._plain))
         found = [ipaddress.ip_address(text) for text in await self._resolve(host, port)]
-        if not found:
-            raise OutboundFailed(f"{host} has no address")
         for address in found:
             if not permitted(address, private=private) or (local and not address.is_loopback):
                 raise OutboundRefused(f"{host} leads to an address that may not be asked")
-        return str(found[0])
+        return [str(address) for address in found[:ADDRESSES_MOST]]
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

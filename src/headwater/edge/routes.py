@@ -74,7 +74,7 @@ class Router:
         self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
-        self._audit = audit
+        self.audit = audit
         self._gates = Gatekeeper(node.parts.clock)
         self._upload_most = upload_most
         self._packers = packers or {}
@@ -194,7 +194,7 @@ class Router:
             self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
 
     def _compile(self, route: Route, guarded: Guard, told: str) -> CompiledRoute:
-        refused = None if self._audit is None else refusals(self._audit, route)
+        refused = None if self.audit is None else refusals(self.audit, route)
         given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers, refused)
         if route.upload is None and not is_blob(route.contract.result):
             return CompiledRoute(*given)
