@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AuthUnavailable",
     "BoundaryError",
     "CallInsideTransaction",
     "CommitUnknown",
@@ -30,6 +31,7 @@ __all__ = [
     "HandlerCrashed",
     "HandlerError",
     "HeadwaterError",
+    "Hidden",
     "IdempotencyConflict",
     "InjectionError",
     "InvalidMessage",
@@ -113,6 +115,19 @@ class Denied(NotExecuted):
     """The caller's identity is not allowed to do this."""
 
     code = "denied"
+
+
+class Hidden(Denied):
+    """The caller may not see this one thing, nor learn that it is there: to them it is not found."""
+
+    code = "not-found"
+
+
+class AuthUnavailable(NotExecuted):
+    """What is needed to decide who is asking cannot be had now; nobody is let in unchecked."""
+
+    code = "auth-unavailable"
+    retry_after = 1.0
 
 
 class FieldError:

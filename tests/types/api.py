@@ -28,6 +28,7 @@ from headwater import (
     contract,
     public,
     role,
+    scope,
 )
 from tests.types.contracts import CountOrders, ForgetOrder, Line, Order, OrderById, OrderPlaced, OutOfPrint, PlaceOrder
 
@@ -177,10 +178,19 @@ def add(query: Add) -> int:
     return query.left + query.right
 
 
+@stock.rule(Stock)
+def may(identity: Identity, thing: Stock) -> bool:
+    return thing.shelf == identity.tenant
+
+
+def a_test_asks_a_rule_as_it_is() -> None:
+    assert_type(may(Identity(subject="ada"), Stock(isbn="1")), bool)
+
+
 v1 = Api("v1", auth=authenticated)
 v1.post("/stock", Take, status=201)
 v1.put("/stock/{isbn}", Take)
 v1.patch("/stock/{isbn}", Take)
-v1.delete("/stock/{isbn}", Drop, auth=role("staff", "owner"))
+v1.delete("/stock/{isbn}", Drop, auth=role("staff", "owner") & scope("stock:drop"))
 v1.get("/stock", StockOf, auth=public)
 app = App("shop", modules=[stock, other, nothing], apis=[v1])

@@ -7,7 +7,24 @@ for the decorator and the name under it: checkers differ in where they complain.
 
 from __future__ import annotations
 
-from headwater import Api, App, Command, Ctx, Event, Failure, Module, Query, Retry, Tx, Use, Value, View, contract, role
+from headwater import (
+    Api,
+    App,
+    Command,
+    Ctx,
+    Event,
+    Failure,
+    Identity,
+    Module,
+    Query,
+    Retry,
+    Tx,
+    Use,
+    Value,
+    View,
+    contract,
+    role,
+)
 from tests.types.contracts import (
     CountOrders,
     ForgetOrder,
@@ -460,6 +477,37 @@ def status_as_text() -> None:
 
 def role_as_a_number() -> None:
     v1.get("/orders/count", CountOrders, auth=role(1))  # error: a role is text
+
+
+def auth_and_a_name() -> None:
+    Api("v2", auth=role("staff") & "orders:write")  # error: both sides are role(...) or scope(...)
+
+
+# --- rules --------------------------------------------------------------------------------------------
+
+
+@orders.rule(Order)  # error: the rule is about an Order
+def rule_about_another_value(identity: Identity, thing: Line) -> bool:
+    return thing.copies == 1
+
+
+@orders.rule(Order)  # error: the identity comes first
+def rule_the_wrong_way_round(thing: Order, identity: Identity) -> bool:
+    return True
+
+
+@orders.rule(Order)  # error: a rule answers yes or no
+def rule_without_an_answer(identity: Identity, thing: Order) -> None:
+    return None
+
+
+@orders.rule(Order)  # error: a rule does not wait
+async def rule_that_waits(identity: Identity, thing: Order) -> bool:
+    return True
+
+
+def rule_about_text() -> None:
+    orders.rule(str)  # error: rules are about Values
 
 
 def auth_as_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from headwater.cli.common import data_option, project_of, the_app, topology_opti
 from headwater.cli.run import announce
 from headwater.cli.serving import listen, settings_of
 from headwater.cli.supervisor import Supervisor
+from headwater.errors import ConfigurationError
 from headwater.topology.instance import DataFolder, SystemIds
 
 __all__ = ["Watch", "dev"]
@@ -55,6 +57,19 @@ class Watch:
         return stamps
 
 
+def _require_loopback(host: str) -> None:
+    """Raise ConfigurationError for an address that other machines can reach, whatever keys are configured."""
+    try:
+        inside = ip_address(host).is_loopback
+    except ValueError:
+        inside = host == "localhost"
+    if not inside:
+        raise ConfigurationError(
+            f"host {host!r} can be reached from other machines, and `headwater dev` delivers events badly on purpose: "
+            "use `headwater run`, or serve on 127.0.0.1"
+        )
+
+
 @click.command()
 @click.option("--host", help="Address to serve at; by default 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; by default 8000, 0 takes a free one.")
@@ -66,6 +81,7 @@ def dev(ctx: click.Context, host: str | None, port: int | None, data: str | None
     project = project_of(data=data, topology=topology)
     said = project.read_topology()
     settings = settings_of(project, said, host=host, port=port)
+    _require_loopback(settings.host)
     app = the_app(project)
     folder = DataFolder(project.data, app=app.name)
     listener = listen(settings.host, settings.port, shared=True)

@@ -13,13 +13,14 @@ from headwater.edge.server import Limits, Server
 from headwater.edge.tls import Certificates
 from headwater.errors import ConfigurationError
 from headwater.model.app import App
+from headwater.runtime.audit import Audit
 from headwater.runtime.node import Node
 from headwater.topology.codings import packers
 from headwater.topology.file import Http, Topology
-from headwater.topology.identity import verifier_of
+from headwater.topology.identity import Identification, identification
 from headwater.topology.secrets import Secret, development_key, resolve
 
-__all__ = ["keys_of", "open_edge"]
+__all__ = ["identify", "keys_of", "open_edge"]
 
 DEVELOPMENT_KEY_ID = "dev"
 
@@ -29,26 +30,31 @@ def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[
 
     Without configured keys that is the development key. Raises ConfigurationError.
     """
-    if not topology.auth.keys:
+    if topology.auth.development:
         return {DEVELOPMENT_KEY_ID: ("HS256", development_key(data))}
     return {
         key.id: (key.algorithm, resolve(key.key, environment=os.environ, folder=folder)) for key in topology.auth.keys
     }
 
 
-def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> Server:
+def identify(app: App, node: Node, settings: Settings, topology: Topology) -> Identification:
+    """Return what turns credentials into identities, not yet started. Raises ConfigurationError."""
+    folder = Path(settings.folder)
+    keys = keys_of(topology, folder=folder, data=Path(settings.data))
+    return identification(app, topology.auth, keys, folder=folder, clock=node.parts.clock)
+
+
+def open_edge(
+    app: App, node: Node, settings: Settings, topology: Topology, identified: Identification
+) -> Server:
     """Return the edge before a started node, not yet listening.
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
-    keys = keys_of(topology, folder=Path(settings.folder), data=Path(settings.data))
-    verifier = verifier_of(
-        app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
-    )
     http, folder = topology.http, Path(settings.folder)
     router = Router(
-        app.apis, node, verifier=verifier, upload_most=http.upload_limit, packers=packers(),
-        pages=StaticPages(app.pages, verifier).by_path,
+        app.apis, node, verifier=identified.verifier, upload_most=http.upload_limit, packers=packers(),
+        pages=StaticPages(app.pages, identified.verifier).by_path, audit=Audit(node.parts.clock),
     )
     return Server(
         router, clock=node.parts.clock, points=node.parts.points,

@@ -21,6 +21,7 @@ _COMMANDS = {
     "dev": ("headwater.cli.dev:dev", "Run, reload on change, deliver events badly on purpose."),
     "events": ("headwater.cli.data:events", "Look at events: tail, show."),
     "explain": ("headwater.cli.inspect:explain", "Print the whole chain of a contract."),
+    "key": ("headwater.cli.key:key", "API keys for programs: new."),
     "new": ("headwater.cli.new:new", "Write a small working application."),
     "projections": ("headwater.cli.data:projections", "Read models: list, rebuild."),
     "routes": ("headwater.cli.inspect:routes", "List the routes."),

@@ -35,7 +35,7 @@ def settings_of(project: Project, topology: Topology, *, host: str | None, port:
     Raises ConfigurationError when a development key would be believed from other machines.
     """
     host = host or topology.http.host
-    if not topology.auth.keys and host not in _LOOPBACK:
+    if topology.auth.development and host not in _LOOPBACK:
         raise ConfigurationError(
             f"host {host!r} can be reached from other machines, and tokens would be verified with the development "
             "key: configure [[auth.keys]] in the topology file, or serve on 127.0.0.1"
@@ -83,7 +83,7 @@ async def serve(
 
     The caller holds the data folder's lock and has checked the boundaries. Raises ConfigurationError and its kin.
     """
-    from headwater.cli.edge import open_edge
+    from headwater.cli.edge import identify, open_edge
 
     configure_logs(log_style(os.environ))
     events = topology.events
@@ -99,9 +99,12 @@ async def serve(
     )
     stop = _stop_on_signals()
     await node.start()
+    identified = None
     try:
         async with observed(node, settings, topology):
-            edge = open_edge(app, node, settings, topology)
+            identified = identify(app, node, settings, topology)
+            await identified.start()
+            edge = open_edge(app, node, settings, topology, identified)
             await edge.start(listener)
             if topology.http.socket is not None and settings.slot == 0:
                 await edge.start(path=str(Path(settings.folder) / topology.http.socket))
@@ -110,6 +113,8 @@ async def serve(
             node.pause()
             await edge.stop(within=DRAIN_SECONDS)
     finally:
+        if identified is not None:
+            await identified.stop()
         await node.stop(within=DRAIN_SECONDS)
 
 

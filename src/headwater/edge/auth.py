@@ -11,16 +11,20 @@ from headwater.errors import Denied
 from headwater.model.api import Auth
 from headwater.model.identity import ANONYMOUS, Identity
 
-__all__ = ["Guard", "NoVerifier", "Verifier", "guard"]
+__all__ = ["Guard", "NoVerifier", "Schemes", "Verifier", "guard"]
 
 Guard = Callable[[Request], Identity]
 
 
 class Verifier(Protocol):
-    """Turns a bearer token into an identity."""
+    """Turns a credential, by default a bearer token, into an identity. Never waits."""
 
     def verify(self, token: str) -> Identity:
-        """Return whose token it is. Raises Unauthenticated, saying no more than that it is not believed."""
+        """Return whose credential it is.
+
+        Raises Unauthenticated, saying no more than that it is not believed; AuthUnavailable when that cannot be
+        decided now.
+        """
         ...
 
 
@@ -32,30 +36,62 @@ class NoVerifier:
         raise Unauthenticated("this application accepts no tokens")
 
 
+class Schemes:
+    """A verifier for each scheme of the Authorization header. Itself, it verifies bearer tokens."""
+
+    __slots__ = ("api_key", "bearer")
+
+    def __init__(self, bearer: Verifier, *, api_key: Verifier | None = None) -> None:
+        self.bearer = bearer
+        self.api_key = api_key
+
+    def verify(self, token: str) -> Identity:
+        """Return whose bearer token it is."""
+        return self.bearer.verify(token)
+
+
 def guard(auth: Auth, verifier: Verifier) -> Guard:
-    """Compile what a route demands. Raises Unauthenticated (401) or Denied (403) when asked."""
+    """Compile what a route demands. Raises Unauthenticated (401) or Denied (403) when asked.
 
-    def public(request: Request) -> Identity:
+    A refusal of somebody known leaves the identity in the request, for the audit log.
+    """
+    who = _who(verifier)
+    roles, scopes = frozenset(auth.roles), frozenset(auth.scopes)
+
+    def open_to_all(request: Request) -> Identity:
         # a token is not asked for, but one that is shown must be good: else a client would believe itself known
-        return ANONYMOUS if request.header(b"authorization") is None else verifier.verify(_token(request))
+        return ANONYMOUS if request.header(b"authorization") is None else who(request)
 
-    def signed_in(request: Request) -> Identity:
-        return verifier.verify(_token(request))
-
-    def with_role(request: Request) -> Identity:
-        identity = verifier.verify(_token(request))
-        if not any(role in identity.roles for role in auth.roles):
+    def demanding(request: Request) -> Identity:
+        identity = who(request)
+        if roles and roles.isdisjoint(identity.roles):
+            request.identity = identity
             raise Denied(f"this needs the role {' or '.join(auth.roles)}")
+        if not scopes.issubset(identity.scopes):
+            request.identity = identity
+            raise Denied(f"this needs the scope {' and '.join(s for s in auth.scopes if s not in identity.scopes)}")
         return identity
 
-    return {"public": public, "authenticated": signed_in, "role": with_role}[auth.kind]
+    if auth.kind == "public":
+        return open_to_all
+    return demanding if roles or scopes else who
 
 
-def _token(request: Request) -> str:
-    value = request.header(b"authorization")
-    if value is None:
-        raise Unauthenticated("a bearer token is needed")
-    scheme, _, token = value.partition(b" ")
-    if scheme.lower() != b"bearer" or not token.isascii():
+def _who(verifier: Verifier) -> Guard:
+    schemes = verifier if isinstance(verifier, Schemes) else Schemes(verifier)
+    bearer, api_key = schemes.bearer.verify, schemes.api_key
+
+    def who(request: Request) -> Identity:
+        value = request.header(b"authorization")
+        if value is None:
+            raise Unauthenticated("a bearer token is needed")
+        scheme, _, credential = value.partition(b" ")
+        if credential.isascii():
+            kind = scheme.lower()
+            if kind == b"bearer":
+                return bearer(credential.strip().decode())
+            if kind == b"apikey" and api_key is not None:
+                return api_key.verify(credential.strip().decode())
         raise Unauthenticated("the Authorization header is not 'Bearer TOKEN'")
-    return token.strip().decode()
+
+    return who

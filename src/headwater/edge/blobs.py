@@ -10,7 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 from headwater.edge.http import Request, Response
-from headwater.edge.problems import Rejected, problem_of
+from headwater.edge.problems import Rejected
 from headwater.edge.route import CompiledRoute
 from headwater.errors import ConfigurationError, NotExecuted
 from headwater.model.blob import Blob
@@ -65,7 +65,7 @@ class UploadRoute(CompiledRoute):
             context.deadline = self._node.parts.clock.monotonic() + allowed
             return await self._called(request, context, blob)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
         finally:
             self._node.leave()
 

@@ -14,6 +14,7 @@ from headwater.errors import (
     DeadlineExceeded,
     DeadlineExpired,
     Denied,
+    Hidden,
     IdempotencyConflict,
     InvalidMessage,
     NotExecuted,
@@ -75,6 +76,8 @@ def problem_of(error: BaseException, request_id: str) -> Response:
         return problem(error.status, error.problem_code, str(error), request_id, headers=error.headers)
     if isinstance(error, Unauthenticated):
         return problem(401, error.code, str(error), request_id, headers=((b"www-authenticate", b"Bearer"),))
+    if isinstance(error, Hidden):  # word for word what is said of what is not there
+        return problem(404, "not-found", "there is no such thing", request_id)
     if isinstance(error, Denied):
         return problem(403, error.code, str(error), request_id)
     if isinstance(error, IdempotencyConflict):

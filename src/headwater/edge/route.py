@@ -11,6 +11,7 @@ from headwater.edge.hosting import awaited
 from headwater.edge.http import SECURITY, Request, Response
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
+from headwater.edge.refusals import Refused
 from headwater.edge.representation import COMPRESSED_LEAST, JSON, Packers, Representation, accepted
 from headwater.edge.surroundings import RequestIds, Surroundings, token_header
 from headwater.errors import Draining, Overloaded
@@ -36,7 +37,8 @@ class CompiledRoute:
     body_most: int | None = None
 
     def __init__(
-        self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: Gates, packers: Packers
+        self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: Gates, packers: Packers,
+        refused: Refused | None = None,
     ) -> None:
         contract = route.contract
         self.declared = route
@@ -46,6 +48,7 @@ class CompiledRoute:
         self._new_id = ids.new
         self._guard = guarded
         self._before, self._after = gates
+        self._refused = refused
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
         self._read = Reading(route).read
@@ -77,8 +80,13 @@ class CompiledRoute:
             for gate in self._after:
                 request.more += gate(request)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
         return None
+
+    def _told(self, error: Exception, request: Request) -> Response:
+        if self._refused is not None:
+            self._refused(error, request)
+        return self._finished(problem_of(error, request.id), request)
 
     def _refuse(self) -> None:
         if not self._node.ready:
@@ -98,7 +106,7 @@ class CompiledRoute:
                 return Waiting(self._rest(result.rest, request, context))
             return self._answer(result, request, context)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
 
     def _rest(
         self, work: Generator[Any, Any, Any], request: Request, context: Context
@@ -108,7 +116,7 @@ class CompiledRoute:
         try:
             return self._answer((yield from work), request, context)
         except Exception as error:
-            return self._finished(problem_of(error, request.id), request)
+            return self._told(error, request)
         finally:
             node.leave()
 

@@ -19,6 +19,7 @@ from headwater.edge.http import Request, Response
 from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
 from headwater.edge.reading import names_in
+from headwater.edge.refusals import refusals
 from headwater.edge.representation import Packers
 from headwater.edge.responder import Answers
 from headwater.edge.responder import Route as Answering
@@ -27,6 +28,7 @@ from headwater.edge.surroundings import RequestIds
 from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
 from headwater.model.web import Cors
+from headwater.runtime.audit import Audit
 from headwater.runtime.node import Node
 
 __all__ = ["Router"]
@@ -52,7 +54,7 @@ class Router:
     """All routes of an application over one node.
 
     upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what
-    answers GET at paths besides the routes.
+    answers GET at paths besides the routes. audit: takes note of refusals.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
@@ -62,6 +64,7 @@ class Router:
         upload_most: int = 1024**3,
         packers: Packers | None = None,
         pages: Mapping[bytes, Answering] = MappingProxyType({}),
+        audit: Audit | None = None,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -71,6 +74,7 @@ class Router:
         self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
+        self.audit = audit
         self._gates = Gatekeeper(node.parts.clock)
         self._upload_most = upload_most
         self._packers = packers or {}
@@ -190,7 +194,8 @@ class Router:
             self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
 
     def _compile(self, route: Route, guarded: Guard, told: str) -> CompiledRoute:
-        given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers)
+        refused = None if self.audit is None else refusals(self.audit, route)
+        given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers, refused)
         if route.upload is None and not is_blob(route.contract.result):
             return CompiledRoute(*given)
         files = self.node.parts.files

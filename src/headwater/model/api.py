@@ -19,7 +19,10 @@ _VERSION = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class Auth:
-    """Who may use a route: everybody, whoever has signed in, or holders of one of `roles`, or of all `scopes`."""
+    """Who may use a route: everybody, whoever has signed in, or holders of one of `roles`, or of all `scopes`.
+
+    `role("staff") & scope("orders:write")` asks for both.
+    """
 
     __slots__ = ("kind", "roles", "scopes")
 
@@ -28,9 +31,19 @@ class Auth:
         self.roles = roles
         self.scopes = scopes
 
+    def __and__(self, other: Auth) -> Auth:
+        if "public" in (self.kind, other.kind):
+            raise ConfigurationError(f"{self!r} & {other!r}: who is anybody cannot be asked for more; leave public out")
+        if self.roles and other.roles:
+            raise ConfigurationError(
+                f"{self!r} & {other!r}: role('a', 'b') asks for one of several; for several at once use scope(...)"
+            )
+        roles, scopes = self.roles or other.roles, tuple(dict.fromkeys((*self.scopes, *other.scopes)))
+        return Auth("role" if roles else "scope" if scopes else "authenticated", roles, scopes)
+
     def __repr__(self) -> str:
-        names = self.roles or self.scopes
-        return f"{self.kind}({', '.join(map(repr, names))})" if names else self.kind
+        said = [f"{k}({', '.join(map(repr, n))})" for k, n in (("role", self.roles), ("scope", self.scopes)) if n]
+        return " & ".join(said) or self.kind
 
 
 public = Auth("public")

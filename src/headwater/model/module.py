@@ -9,23 +9,28 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from headwater.errors import ConfigurationError
 from headwater.model.contract import Contract, contract_of
-from headwater.model.message import Event, Message
+from headwater.model.identity import Identity
+from headwater.model.message import Event, Message, Value
 
-__all__ = ["Handler", "Module", "Projection", "Retry", "Subscription"]
+__all__ = ["Handler", "Module", "Projection", "Retry", "Rule", "Subscription"]
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
+V = TypeVar("V", bound=Value)
 M_co = TypeVar("M_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 M = TypeVar("M")
 R = TypeVar("R")
 
+Rule = Callable[[Identity, V], bool]
+"""Tells whether somebody may have to do with one thing."""
 Start = Literal["now", "beginning"]
 Names = list[str] | tuple[str, ...]
 """Several names. Not a Sequence, because one `str` is a sequence of them too."""
@@ -168,6 +173,7 @@ class Module:
         self.migrations = None if migrations is None else self.file.parent / migrations
         self.handlers: dict[type[Message], Handler] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.rules: dict[type[Value], Rule[Any]] = {}
 
     @property
     def where(self) -> str:
@@ -213,6 +219,37 @@ class Module:
                 name or function.__name__, start=start, retry=retry or Retry(), at=where(function)
             )
             subscription.add(event, function, _local_names())
+            return function
+
+        return register
+
+    def rule(self, kind: type[V]) -> Callable[[Rule[V]], Rule[V]]:
+        """Say who may have to do with a `kind`: `def may(identity: Identity, order: Order) -> bool`.
+
+        Asked about every row that a command or query fetches as a `kind`, or as a subclass of it, on anybody's behalf
+        but the application's own. Only True lets it through. Otherwise a query for one thing ends as if it were not
+        there (404), everything else as Denied (403). Not asked in subscriptions, which are the application's reaction
+        to what was allowed before. Lists should be narrowed by their SQL, so that nothing is left to refuse.
+        """
+
+        def register(function: Rule[V]) -> Rule[V]:
+            given: object = kind
+            if not (isinstance(given, type) and issubclass(given, Value)):
+                raise ConfigurationError(
+                    f"@{self.name}.rule({kind!r}): a rule is about a Value, as rows are fetched", where=where(function)
+                )
+            if iscoroutinefunction(function):
+                raise ConfigurationError(
+                    f"@{self.name}.rule({kind.__name__}): a rule decides from what it is given; write def, "
+                    "not async def",
+                    where=where(function),
+                )
+            if kind in self.rules:
+                raise ConfigurationError(
+                    f"{kind.__name__} has a rule in module {self.name} already; write one that says both",
+                    where=where(function),
+                )
+            self.rules[kind] = function
             return function
 
         return register

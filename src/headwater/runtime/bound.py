@@ -27,6 +27,7 @@ from headwater.runtime.answers import Answers, Repeat
 from headwater.runtime.deadline import finish
 from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
+from headwater.runtime.rules import Rules
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
 from headwater.runtime.waiting import Waiting
@@ -265,6 +266,7 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
     """Compile a command: scope, handler, kept answer, commit."""
     call = caller(handler, plan, values, parts)
     contract = handler.contract
+    rules = Rules.of(bound.module)
     answers = Answers(
         contract, bound.store, Codec(contract.message, contract.wire_name),
         Codec(contract.result, f"answer of {contract.wire_name}"),
@@ -282,7 +284,7 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
         return await answers.find_newest(repeat, ctx.deadline)
 
     async def run(message: Any, ctx: NodeCtx) -> Any:
-        tx = NodeTx(bound, ctx)
+        tx = NodeTx(bound, ctx, judge=None if rules is None else rules.judge(ctx.identity, hides=False))
         try:
             repeat = answers.repeat(message, ctx)
             if repeat is not None:
@@ -308,8 +310,10 @@ def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[An
         bare = _bare(handler, plan, call)
         return bare, bare
 
+    rules = Rules.of(bound.module)
+
     async def run(message: Any, ctx: NodeCtx) -> Any:
-        view = NodeView(bound, ctx)
+        view = NodeView(bound, ctx, None if rules is None else rules.judge(ctx.identity, hides=True))
         try:
             return await call(message, ctx, None, view)
         finally:

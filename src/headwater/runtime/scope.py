@@ -28,6 +28,7 @@ from headwater.model.identity import Identity
 from headwater.model.message import Command, Event, Message, Query
 from headwater.ports import Outcome, Record, Row, Snapshot, Unit
 from headwater.runtime.rows import reader, stored
+from headwater.runtime.rules import Judge
 from headwater.runtime.tracing import Span, Tracer
 
 if TYPE_CHECKING:
@@ -146,12 +147,13 @@ def _refusal(module: BoundModule, message: object, kind: type[Message], verb: st
 
 
 class _Reading:
-    """The fetch verbs, over whatever the subclass reads from."""
+    """The fetch verbs, over whatever the subclass reads from. `_judge` is set where the module has rules."""
 
-    __slots__ = ("_ctx", "_module")
+    __slots__ = ("_ctx", "_judge", "_module")
 
     _ctx: NodeCtx
     _module: BoundModule
+    _judge: Judge | None
 
     async def _source(self) -> Unit | Snapshot:
         raise NotImplementedError
@@ -160,12 +162,17 @@ class _Reading:
         """Return the one row as a `kind`, or None."""
         rows, read = await self._fetch(kind, sql, params, most=1)
         result: T | None = read(rows[0]) if rows else None
+        if self._judge is not None and result is not None:
+            self._judge.one(result)
         return result
 
     async def fetch_all(self, kind: type[T], sql: Any, /, **params: object) -> list[T]:
         """Return every row as a `kind`."""
         rows, read = await self._fetch(kind, sql, params, most=10_000)
-        return [read(row) for row in rows]
+        results = [read(row) for row in rows]
+        if self._judge is not None:
+            self._judge.all(results)
+        return results
 
     async def _fetch(self, kind: Any, sql: Any, params: Any, *, most: int) -> tuple[Any, Callable[[Row], Any]]:
         if type(sql) is not str:
@@ -201,9 +208,10 @@ class NodeView(_Reading):
 
     __slots__ = ("_closed", "_snapshot")
 
-    def __init__(self, module: BoundModule, ctx: NodeCtx) -> None:
+    def __init__(self, module: BoundModule, ctx: NodeCtx, judge: Judge | None = None) -> None:
         self._module = module
         self._ctx = ctx
+        self._judge = judge
         self._snapshot = module.store.read()
         self._closed = False
 
@@ -226,8 +234,12 @@ class NodeTx(_Reading):
 
     __slots__ = ("_closed", "_emits", "_records", "_sends", "_unit")
 
-    def __init__(self, module: BoundModule, ctx: NodeCtx, *, unit: Unit | None = None, emits: bool = True) -> None:
+    def __init__(
+        self, module: BoundModule, ctx: NodeCtx, *, unit: Unit | None = None, emits: bool = True,
+        judge: Judge | None = None,
+    ) -> None:
         self._module = module
+        self._judge = judge
         self._ctx = ctx
         self._unit = unit
         self._emits = emits

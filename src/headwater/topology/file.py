@@ -23,6 +23,7 @@ FILE_BYTES_MOST = 1024 * 1024
 _REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)")
 _AT_LINE = re.compile(r"at line (\d+)")
 _CHANCE = Meta(ge=0, le=1)
+_FileReference = Annotated[str, Meta(pattern="^file:.+$")]
 
 
 class TopologyError(ConfigurationError):
@@ -75,15 +76,40 @@ class AuthKey(_Section, frozen=True, kw_only=True):
 
     id: str
     key: str
-    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    algorithm: Literal["HS256", "RS256", "PS256", "ES256", "Ed25519", "EdDSA"] = "HS256"
 
 
 class Auth(_Section, frozen=True, kw_only=True):
-    """Who is believed. Without keys, a development key is used, on loopback only."""
+    """Who is believed. Without any of `keys`, `jwks`, `discover` and `api_keys`: a development key, on loopback only.
+
+    jwks: a key set, "https://..." or "file:path". discover: find it with the issuer (OpenID Connect). algorithms: what
+    its keys may be for. hosts: besides the issuer's own, hosts that may be asked; private: those of all of them that
+    lie in the own network; plain: those on this machine that speak no TLS. authority: certificates to believe in place
+    of the system's, "file:path". refresh, stale: seconds between two looks, and how long keys count without one.
+    api_keys, revoked: "file:path".
+    """
 
     keys: tuple[AuthKey, ...] = ()
     issuer: str | None = None
     audience: str | None = None
+    jwks: Annotated[str, Meta(pattern="^(file:.+|https?://.+)$")] | None = None
+    discover: bool = False
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "Ed25519", "EdDSA"], ...] = (
+        "RS256", "PS256", "ES256", "Ed25519",
+    )
+    hosts: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
+    authority: _FileReference | None = None
+    refresh: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    stale: Annotated[float, Meta(ge=10, le=7 * 86_400)] = 86_400.0
+    api_keys: _FileReference | None = None
+    revoked: _FileReference | None = None
+
+    @property
+    def development(self) -> bool:
+        """Whether the development key is what tokens are verified with."""
+        return not (self.keys or self.jwks or self.discover or self.api_keys)
 
 
 class Events(_Section, frozen=True, kw_only=True):
