@@ -1,0 +1,1 @@
+"""What the people who run an application see of it, and can do."""
