@@ -23,7 +23,7 @@ __all__ = ["keys_of", "open_edge"]
 DEVELOPMENT_KEY_ID = "dev"
 
 
-def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[str, Secret]]:
+def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[str, Secret[bytes]]]:
     """Return every key that tokens are verified with: id to (algorithm, key).
 
     Without configured keys that is the development key. Raises ConfigurationError.

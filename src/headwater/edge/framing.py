@@ -14,7 +14,9 @@ _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t\x20\x21\x23-\x5b\x5d-\x7e]*"))?)*\r\n'
 )
 _TRAILER_LINE = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n")
-_NO_TRAILERS = (b"transfer-encoding", b"content-length", b"host", b"connection", b"upgrade", b"expect", b"trailer", b"te")
+_NO_TRAILERS = frozenset(
+    {b"transfer-encoding", b"content-length", b"host", b"connection", b"upgrade", b"expect", b"trailer", b"te"}
+)
 _LINE_BYTES_MOST = 256
 _TRAILER_BYTES_MOST = 8 * 1024
 Sink = Callable[[bytes], None]

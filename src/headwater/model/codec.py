@@ -8,39 +8,49 @@ messages and as results: anything with `model_dump` and `model_validate` is.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
 from headwater.errors import DecodeError, FieldError
+from headwater.model.secret import MASK, Secret, load
 
-__all__ = ["Codec", "field_error", "from_json", "to_json", "to_msgpack"]
+__all__ = ["Codec", "field_error", "from_json", "load_foreign", "to_json", "to_msgpack"]
 
 _PLACE = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 
 
 def _dump_foreign(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return MASK
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise NotImplementedError(f"{type(value).__name__} is not a type that messages can carry")
     return dump(mode="json")
 
 
-def _load_foreign(kind: Any, data: Any) -> Any:
-    load = getattr(kind, "model_validate", None)
-    if load is None:
+def _pack_foreign(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else _dump_foreign(value)
+
+
+def load_foreign(kind: Any, data: Any) -> Any:
+    """Build what is not msgspec's own: a Secret, or a model that validates itself."""
+    if kind is Secret or get_origin(kind) is Secret:
+        return load(kind, data)
+    validate = getattr(kind, "model_validate", None)
+    if validate is None:
         raise NotImplementedError(f"{kind!r} is not a type that messages can carry")
-    return load(data)
+    return validate(data)
 
 
 _json = msgspec.json.Encoder(enc_hook=_dump_foreign)
-_packed = msgspec.msgpack.Encoder(enc_hook=_dump_foreign)
+_packed = msgspec.msgpack.Encoder(enc_hook=_pack_foreign)
 
 to_json = _json.encode
-"""Encode any message, value or answer as JSON."""
-to_msgpack = _packed.encode
-"""Encode any message, value or answer as MessagePack."""
+"""Encode any message, value or answer as JSON. A Secret is written as `***`."""
+to_msgpack = msgspec.msgpack.Encoder(enc_hook=_dump_foreign).encode
+"""Encode an answer as MessagePack, for the outside: a Secret is written as `***`."""
 
 
 class Codec:
@@ -51,8 +61,8 @@ class Codec:
     def __init__(self, kind: Any, name: str) -> None:
         self.kind = kind
         self.name = name
-        self._json = msgspec.json.Decoder(kind, dec_hook=_load_foreign)
-        self._packed = msgspec.msgpack.Decoder(kind, dec_hook=_load_foreign)
+        self._json = msgspec.json.Decoder(kind, dec_hook=load_foreign)
+        self._packed = msgspec.msgpack.Decoder(kind, dec_hook=load_foreign)
 
     def to_json(self, value: Any) -> bytes:
         """Encode as JSON."""
@@ -80,7 +90,7 @@ class Codec:
 def from_json(kind: Any, data: bytes | str) -> Any:
     """Decode JSON into a type, for cold paths. Raises DecodeError."""
     try:
-        return msgspec.json.decode(data, type=kind, dec_hook=_load_foreign)
+        return msgspec.json.decode(data, type=kind, dec_hook=load_foreign)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DecodeError(f"{getattr(kind, '__name__', kind)}: {error}") from error
 

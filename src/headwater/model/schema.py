@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
 from headwater.model.contract import Contract
 from headwater.model.message import Failure
+from headwater.model.secret import Secret
 
 __all__ = ["contract_schema", "json_schema", "schema_hash"]
 
@@ -63,6 +64,8 @@ def _shape(value: Any) -> Any:
 
 def _foreign(kind: Any) -> dict[str, Any]:
     """Return the schema that a Pydantic model has of itself; what it refers to is named after the model."""
+    if kind is Secret or get_origin(kind) is Secret:
+        return {"type": "string", "format": "password", "writeOnly": True}
     schema = getattr(kind, "model_json_schema", None)
     if schema is None:
         raise NotImplementedError(f"{kind!r} has no JSON Schema")

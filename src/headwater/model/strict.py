@@ -21,7 +21,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from headwater.errors import FieldError, InvalidMessage
-from headwater.model.codec import field_error
+from headwater.model.codec import field_error, load_foreign
 from headwater.model.contract import contract_of
 from headwater.model.message import Message, annotated_base
 from headwater.model.packed import check_packed
@@ -53,7 +53,7 @@ class StrictReader:
     def __init__(self, message: type[Message]) -> None:
         self._kind = message
         self._name = contract_of(message).wire_name
-        self._decode = msgspec.json.Decoder(message, dec_hook=_load_foreign).decode
+        self._decode = msgspec.json.Decoder(message, dec_hook=load_foreign).decode
         self._count = _counter(message, ())
         self._fields = {f.encode_name: f.type for f in msgspec.structs.fields(message)}
 
@@ -78,7 +78,7 @@ class StrictReader:
     def build(self, fields: Mapping[str, Any]) -> Any:
         """Build the message from values whose names are its own and which came from checked text."""
         try:
-            return msgspec.convert(fields, self._kind, dec_hook=_load_foreign)
+            return msgspec.convert(fields, self._kind, dec_hook=load_foreign)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return self.convert(fields)
 
@@ -88,7 +88,7 @@ class StrictReader:
         _walk_struct(self._kind, fields, "", found, 0)
         if not found:
             try:
-                return msgspec.convert(fields, self._kind, dec_hook=_load_foreign)
+                return msgspec.convert(fields, self._kind, dec_hook=load_foreign)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 found.append(field_error(error))
         raise InvalidMessage(self._name, tuple(found[:ERRORS_MOST]))
@@ -346,17 +346,10 @@ def _kinds(hint: Any) -> list[Any]:
 
 def _convert(hint: Any, value: Any, path: str, errors: list[FieldError]) -> None:
     try:
-        msgspec.convert(value, hint, dec_hook=_load_foreign)
+        msgspec.convert(value, hint, dec_hook=load_foreign)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         found = field_error(error)
         errors.append(FieldError(path + found.path, found.message))
-
-
-def _load_foreign(kind: Any, data: Any) -> Any:
-    load = getattr(kind, "model_validate", None)
-    if load is None:
-        raise NotImplementedError(f"{kind!r} is not a type that messages can carry")
-    return load(data)
 
 
 def _escape(name: str) -> str:

@@ -7,7 +7,16 @@ from headwater.ports.files import Files
 from headwater.ports.log import EventLog, Record
 from headwater.ports.points import POINTS, CrashPoints
 from headwater.ports.store import Durability, Params, Row, Snapshot, Store, Unit
-from headwater.ports.telemetry import Cell, Outcome, Telemetry
+from headwater.ports.telemetry import (
+    Cell,
+    Outcome,
+    SlowStatement,
+    SpanKind,
+    SpanRecord,
+    Telemetry,
+    TraceRecord,
+    TraceSink,
+)
 
 __all__ = [
     "POINTS",
@@ -25,9 +34,14 @@ __all__ = [
     "Random",
     "Record",
     "Row",
+    "SlowStatement",
     "Snapshot",
+    "SpanKind",
+    "SpanRecord",
     "Store",
     "Telemetry",
     "Timer",
+    "TraceRecord",
+    "TraceSink",
     "Unit",
 ]

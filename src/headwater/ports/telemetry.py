@@ -1,15 +1,69 @@
-"""What the hot path reports. An implementation only records; exporting happens elsewhere, later."""
+"""What the hot path reports, and what becomes of it: cells for counting, finished traces for whoever wants them."""
 
 from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from headwater.model.context import Context
-from headwater.model.contract import Contract
+from msgspec import field
 
-__all__ = ["Cell", "Outcome", "Telemetry"]
+from headwater.model.contract import Contract
+from headwater.model.message import Value
+
+__all__ = ["Cell", "Outcome", "SlowStatement", "SpanKind", "SpanRecord", "Telemetry", "TraceRecord", "TraceSink"]
 
 Outcome = Literal["value", "failure", "not_executed", "unknown"]
+SpanKind = Literal["server", "internal", "consumer", "store"]
+"""A call from outside, a call between modules, a delivered event, and work of the store."""
+
+
+class SpanRecord(Value, gc=False):
+    """One finished span. id, parent: 16 hex digits, parent "" for the first of a trace.
+
+    start: Unix seconds. duration: seconds. attributes: masked, and never a parameter or a message's content.
+    """
+
+    id: str
+    parent: str
+    name: str
+    kind: SpanKind
+    module: str
+    start: float
+    duration: float
+    outcome: Outcome
+    attributes: dict[str, str | int | float] = field(default_factory=dict)
+
+
+class TraceRecord(Value, gc=False):
+    """One finished trace, or this process's part of it. name: of its first span.
+
+    trace_id: 32 hex digits. spans: in order of their start. dropped: spans beyond the most that are kept.
+    """
+
+    trace_id: str
+    name: str
+    start: float
+    duration: float
+    outcome: Outcome
+    spans: tuple[SpanRecord, ...]
+    dropped: int = 0
+
+
+class SlowStatement(Value, gc=False):
+    """A statement that was slow at least once: its text without values, how often, and for how long, in seconds."""
+
+    sql: str
+    module: str
+    count: int
+    most: float
+    total: float
+
+
+class TraceSink(Protocol):
+    """Takes finished traces, for export."""
+
+    def take(self, trace: TraceRecord) -> None:
+        """Take a trace. Called on the event loop: returns at once and never raises."""
+        ...
 
 
 class Cell(Protocol):
@@ -21,16 +75,7 @@ class Cell(Protocol):
 
 
 class Telemetry(Protocol):
-    """Meters by contract, and spans while somebody wants them."""
-
-    @property
-    def tracing(self) -> bool:
-        """Whether `span` is to be called; read once, at start."""
-        ...
-
-    def span(self, contract: Contract, context: Context, outcome: Outcome, seconds: float) -> None:
-        """Take one finished call as a span of the context's trace."""
-        ...
+    """Meters by contract."""
 
     def cell(self, contract: Contract) -> Cell:
         """Return the contract's meter; the same one every time."""

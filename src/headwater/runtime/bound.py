@@ -28,10 +28,12 @@ from headwater.runtime.deadline import finish
 from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
-from headwater.runtime.shapes import needs_check, shareable
+from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
 from headwater.runtime.waiting import Waiting
 
-__all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
+__all__ = [
+    "BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "Threaded", "caller", "command_run", "query_run",
+]
 
 Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
 Runs = tuple[Run, Run]
@@ -46,12 +48,16 @@ class EventCodec(Codec):
 
     def __init__(self, contract: Contract) -> None:
         super().__init__(contract.message, contract.wire_name)
+        refuse_secrets(contract.message, f"event {contract.wire_name}")
         self.contract = contract
         self.checked = needs_check(contract.message)
 
 
 class BoundModule:
-    """One module on this node: its store, and the endpoints its handlers may reach."""
+    """One module on this node: its store, and the endpoints its handlers may reach.
+
+    writing: the transaction that has the store's write turn, None while no handler has it.
+    """
 
     def __init__(self, module: Module, store: Store, parts: Parts) -> None:
         self.module = module
@@ -62,6 +68,8 @@ class BoundModule:
         self.ids = parts.ids
         self.bell = parts.bell
         self.points = parts.points
+        self.tracer = parts.tracer
+        self.writing: NodeTx | None = None
         self.commands: dict[type[Message], Endpoint] = {}
         self.queries: dict[type[Message], Endpoint] = {}
         self.events: dict[type[Event], EventCodec] = {}
@@ -100,9 +108,9 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_fails",
-        "_monotonic", "_outer", "_record", "_run", "_span", "contract",
-        "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
+        "_begin", "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_end", "_fails", "_monotonic",
+        "_outer", "_record", "_run", "contract", "failure_codecs", "handler", "message_codec", "module", "result_codec",
+        "within",
     )
 
     def __init__(
@@ -118,13 +126,20 @@ class Endpoint:
         self.failure_codecs = {
             f: Codec(f.__failure_fields__, f"{f.__failure_name__} of {contract.wire_name}") for f in contract.fails
         }
+        refuse_secrets(contract.result, f"the result of {contract.wire_name}")
+        for failure in contract.fails:
+            refuse_secrets(failure.__failure_fields__, f"{failure.__name__} of {contract.wire_name}")
         self._bound = bound
         self._fails = contract.fails
         self._run, self._outer = runs
         self._clock = parts.clock
         self._monotonic = parts.clock.monotonic
         self._record = parts.telemetry.cell(contract).record
-        self._span = parts.telemetry.span if parts.telemetry.tracing else None
+        tracer = parts.tracer
+        self._begin = None if tracer is None else tracer.point(
+            contract.wire_name, "server", contract.module, slow=contract.slo_p99
+        )
+        self._end = None if tracer is None else tracer.end
         self._encode = parts.encode
         self._copy = parts.encode or not shareable(contract.message)
         self._copy_result = parts.encode or not shareable(contract.result)
@@ -141,7 +156,10 @@ class Endpoint:
         """
         now = self._monotonic()
         deadline = min(now + self.within, context.deadline)
-        return self._start(message, NodeCtx(self._bound, context, deadline, 0), now, self._encode)
+        ctx = NodeCtx(self._bound, context, deadline, 0)
+        if self._begin is not None:
+            ctx.span = self._begin(None, context, now, True)
+        return self._start(message, ctx, now, self._encode)
 
     @types.coroutine
     def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
@@ -151,7 +169,10 @@ class Endpoint:
         """
         now = self._monotonic()
         deadline = min(now + (self.within if within is None or within > self.within else within), parent.deadline)
-        begun = self._start(message, NodeCtx(self._bound, parent.context, deadline, parent.depth + 1), now, self._copy)
+        ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
+        if self._begin is not None:
+            ctx.span = self._begin(parent.span, parent.context, now, parent.depth < 0)
+        begun = self._start(message, ctx, now, self._copy)
         return (yield from begun.rest) if isinstance(begun, Waiting) else begun
 
     def _start(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Any:
@@ -169,6 +190,7 @@ class Endpoint:
             except StopIteration as done:
                 result = done.value
             else:
+                ctx.work = work
                 return Waiting(self._rest(work, waits_for, ctx, now))
             if self._copy_result:
                 result = self._returned(result)
@@ -195,14 +217,16 @@ class Endpoint:
 
     def _failed(self, error: BaseException, ctx: NodeCtx, now: float) -> BaseException:
         outcome, told = self._outcome(error, ctx)
+        if ctx.span is not None:
+            ctx.span.error = type(error).__name__
         self._ended(outcome, ctx, now)
         return told
 
     def _ended(self, outcome: Outcome, ctx: NodeCtx, now: float) -> None:
         seconds = self._monotonic() - now
         self._record(outcome, seconds)
-        if self._span is not None and ctx.context.trace_id:
-            self._span(self.contract, ctx.context, outcome, seconds)
+        if ctx.span is not None and self._end is not None:
+            self._end(ctx.span, outcome, seconds)
 
     def _returned(self, result: Any) -> Any:
         return self.result_codec.unpack(self.result_codec.pack(result))
@@ -285,7 +309,7 @@ def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[An
         return bare, bare
 
     async def run(message: Any, ctx: NodeCtx) -> Any:
-        view = NodeView(bound)
+        view = NodeView(bound, ctx)
         try:
             return await call(message, ctx, None, view)
         finally:
@@ -304,16 +328,35 @@ def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
     return lambda message, ctx: call(message, ctx, None, None)
 
 
+class Threaded:
+    """One run of a plain function in a thread, and for whom."""
+
+    __slots__ = ("_function", "_message", "_names", "ctx", "name")
+
+    def __init__(self, function: Any, message: Any, names: Mapping[str, Any], name: str, ctx: NodeCtx) -> None:
+        self._function = function
+        self._message = message
+        self._names = names
+        self.name = name
+        self.ctx = ctx
+
+    def __call__(self) -> Any:
+        """Run it."""
+        return self._function(self._message, **self._names)
+
+
 def caller(
     handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts
 ) -> Call:
     """Return a function that calls the handler with its parameters in place."""
     function = handler.function
     if plan.sync:
-        names = dict(zip(plan.names, values, strict=True))
+        names, name = dict(zip(plan.names, values, strict=True)), handler.contract.wire_name
 
         def threaded(message: Any, ctx: Any, tx: Any, view: Any) -> Coroutine[Any, Any, Any]:
-            return parts.executor.run(lambda: function(message, **names))
+            if parts.tracer is not None and ctx.span is not None:
+                parts.tracer.traceparent(ctx.span)  # ids are made here, not in the thread
+            return parts.executor.run(Threaded(function, message, names, name, ctx))
 
         return threaded
     slots = plan.slots

@@ -32,13 +32,16 @@ from headwater.model.codec import from_json
 from headwater.model.context import Context
 from headwater.model.identity import SYSTEM, Identity
 from headwater.model.module import Subscription
-from headwater.ports import EventLog, Record, Unit
+from headwater.model.secret import masked
+from headwater.ports import EventLog, Outcome, Record, Unit
 from headwater.runtime.bound import BoundModule, Call, EventCodec
 from headwater.runtime.deadline import bounded
 from headwater.runtime.inbox import Inbox, Parked
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import NodeCtx, NodeTx
+from headwater.runtime.traceparent import parsed
+from headwater.runtime.tracing import Begin
 from headwater.runtime.wakeful import IDLE_SECONDS, Wakeful
 
 __all__ = ["Fenced", "Pump", "Reaction"]
@@ -65,11 +68,12 @@ class Fenced(NotExecuted):
 class Reaction:
     """What a subscription does with one event type."""
 
-    __slots__ = ("call", "codec")
+    __slots__ = ("begin", "call", "codec")
 
-    def __init__(self, codec: EventCodec, call: Call) -> None:
+    def __init__(self, codec: EventCodec, call: Call, begin: Begin | None = None) -> None:
         self.codec = codec
         self.call = call
+        self.begin = begin
 
 
 class Pump(Wakeful):
@@ -93,6 +97,7 @@ class Pump(Wakeful):
         self._lease = Lease(subscription.name, parts.owner, parts.clock)
         if waits:
             self._lease.seconds = HANDLER_SECONDS + 1.0
+        self._tracer = parts.tracer
         self._identity: tuple[bytes, Identity] = (b"", SYSTEM)
         self._token = 0
         self._held_until = 0.0
@@ -273,6 +278,7 @@ class Pump(Wakeful):
             await self._inbox.move(unit, source, position)
             self._points.hit("subscription.before_commit")
         except BaseException:
+            self._forget_spans(spoke)
             await unit.rollback()
             raise
         await self._finish(unit, spoke)
@@ -287,7 +293,7 @@ class Pump(Wakeful):
         for record in deliveries:
             event = await self._admit(unit, source, record, blocked)
             if event is not None and await self._inbox.first_time(unit, record):
-                spoke.append(await self._react(unit, record, event))
+                await self._react(unit, record, event, spoke)
             position = max(position, record.position)
             if self._clock.monotonic() > give_back:
                 break
@@ -304,23 +310,62 @@ class Pump(Wakeful):
             await self._inbox.bury(unit, source, record, attempts=1, error=str(error))
             return None
 
-    async def _react(self, unit: Unit, record: Record, event: Any) -> NodeTx:
+    async def _react(self, unit: Unit, record: Record, event: Any, spoke: list[NodeTx]) -> None:
         context = self._context(record)
         ctx = NodeCtx(self._bound, context, context.deadline, 0)
         ctx.tx_open = True
         tx = NodeTx(self._bound, ctx, unit=unit, emits=not self.subscription.tables)
+        spoke.append(tx)
+        reaction = self._reactions[record.name, record.version]
+        started = self._open_span(ctx, reaction, record)
+        self._bound.writing = tx
+        work = ctx.work = reaction.call(event, ctx, tx, None)
         try:
-            await self._reactions[record.name, record.version].call(event, ctx, tx, None)
+            await work
             await tx.write_out()
         finally:
             tx.detach()
-        return tx
+        if ctx.span is not None:
+            ctx.span.seconds = self._clock.monotonic() - started
 
     async def _finish(self, unit: Unit, spoke: Sequence[NodeTx]) -> None:
-        head = await unit.commit()
+        started = self._clock.monotonic()
+        try:
+            head = await unit.commit()
+        except BaseException:
+            self._forget_spans(spoke)
+            raise
+        seconds = self._clock.monotonic() - started
         self._points.hit("subscription.after_commit")
         for tx in spoke:
             tx.announce(head)
+            span = tx.ctx.span
+            if span is not None and self._tracer is not None:
+                self._tracer.statement(span, self._bound.name, "commit", started, seconds, "value")
+                self._tracer.end(span, "value", span.seconds)
+
+    # --- spans --------------------------------------------------------------------------------
+
+    def _open_span(self, ctx: NodeCtx, reaction: Reaction, record: Record) -> float:
+        """Open the delivery's span, if anybody traces; return the time."""
+        now = self._clock.monotonic()
+        if reaction.begin is not None:
+            span = ctx.span = reaction.begin(None, ctx.context, now, True)
+            if span is not None:
+                waited = max(0.0, self._clock.wall() - record.at)
+                span.attributes = {"subscription": self.name, "event_id": record.id, "waited": waited}
+        return now
+
+    def _end_span(self, ctx: NodeCtx, started: float, outcome: Outcome, error: BaseException | None = None) -> None:
+        if ctx.span is not None and self._tracer is not None:
+            ctx.span.error = "" if error is None else type(error).__name__
+            self._tracer.end(ctx.span, outcome, self._clock.monotonic() - started)
+
+    def _forget_spans(self, spoke: Sequence[NodeTx]) -> None:
+        """Forget what a batch that was rolled back has recorded: its events are run again, one by one."""
+        for tx in spoke:
+            if tx.ctx.span is not None and self._tracer is not None:
+                self._tracer.drop(tx.ctx.span)
 
     # --- one record, one transaction ----------------------------------------------------------
 
@@ -358,10 +403,13 @@ class Pump(Wakeful):
         context = self._context(record)
         ctx = NodeCtx(self._bound, context, context.deadline, 0)
         tx = NodeTx(self._bound, ctx, emits=not self.subscription.tables)
+        started = 0.0
         try:
             if not await self._inbox.known(record):
-                call = self._reactions[record.name, record.version].call(event, ctx, tx, None)
-                await bounded(call, context.deadline, self._clock, self.name)
+                reaction = self._reactions[record.name, record.version]
+                started = self._open_span(ctx, reaction, record)
+                work = ctx.work = reaction.call(event, ctx, tx, None)
+                await bounded(work, context.deadline, self._clock, self.name)
             unit = await tx.unit()
             await self._fence(unit)
             if not await self._inbox.first_time(unit, record):
@@ -371,15 +419,19 @@ class Pump(Wakeful):
             await self._clear(unit, source, record, parked=parked)
             self._points.hit("subscription.before_commit")
             await tx.commit()
-        except (Fenced, CommitUnknown, *TRANSIENT):
+        except (Fenced, CommitUnknown, *TRANSIENT) as error:
+            self._end_span(ctx, started, "not_executed", error)
             await tx.abort()
             raise
         except Exception as error:
+            self._end_span(ctx, started, "unknown", error)
             await tx.abort()
             return error
-        except BaseException:
+        except BaseException as error:
+            self._end_span(ctx, started, "unknown", error)
             await tx.abort()
             raise
+        self._end_span(ctx, started, "value")
         self._points.hit("subscription.after_commit")
         return None
 
@@ -448,7 +500,7 @@ class Pump(Wakeful):
         self, source: str, record: Record, attempts: int, error: Exception | None, *, parked: bool
     ) -> None:
         """Park a delivery that failed, or bury it after its last attempt."""
-        said = "" if error is None else f"{type(error).__name__}: {error}"
+        said = "" if error is None else masked(f"{type(error).__name__}: {error}")
         last = attempts >= self.subscription.retry.attempts
         log.log(
             logging.ERROR if last else logging.WARNING, "%s: event %s (%s) failed, attempt %d of %d%s", self.name,
@@ -501,8 +553,8 @@ class Pump(Wakeful):
         if record.identity != self._identity[0]:  # mostly one and the same: events come in runs
             self._identity = (record.identity, from_json(Identity, record.identity) if record.identity else SYSTEM)
         identity = self._identity[1]
-        _, trace_id, span_id, _ = record.trace.split("-") if record.trace else ("", "", "", "")
+        trace_id, span_id, sampled = parsed(record.trace)
         return Context(
             deadline=self._clock.monotonic() + HANDLER_SECONDS, identity=identity, request_id=record.id,
-            trace_id=trace_id, span_id=span_id,
+            trace_id=trace_id, span_id=span_id, sampled=sampled,
         )

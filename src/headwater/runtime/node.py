@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from headwater.errors import ConfigurationError, Draining, HeadwaterError, NoHandler, Overloaded, StoreUnavailable
@@ -139,6 +139,11 @@ class Node:
             for store in self.stores.values():
                 await store.close()
 
+    @property
+    def modules(self) -> Collection[BoundModule]:
+        """The modules that run here."""
+        return self._bound.values()
+
     # --- the way in ---------------------------------------------------------------------------
 
     def context(
@@ -149,6 +154,7 @@ class Node:
         request_id: str = "",
         trace_id: str = "",
         span_id: str = "",
+        sampled: bool | None = None,
         idempotency_key: str | None = None,
         token: Mapping[str, int] | None = None,
     ) -> Context:
@@ -156,7 +162,7 @@ class Node:
         return Context(
             deadline=self.parts.clock.monotonic() + (DISPATCH_SECONDS if within is None else within),
             identity=identity, request_id=request_id, trace_id=trace_id, span_id=span_id,
-            idempotency_key=idempotency_key, token=dict(token or {}),
+            sampled=sampled, idempotency_key=idempotency_key, token=dict(token or {}),
         )
 
     async def dispatch(self, message: Message, context: Context) -> Any:
@@ -277,8 +283,11 @@ class Node:
                 )
             waits = waits or CTX in read.slots or read.injected
             contract = handler.contract
+            begin = None if self.parts.tracer is None else self.parts.tracer.point(
+                f"{subscription.name}: {contract.wire_name}", "consumer", bound.name
+            )
             reactions[contract.name, contract.version] = Reaction(
-                EventCodec(contract), caller(handler, read, values, self.parts)
+                EventCodec(contract), caller(handler, read, values, self.parts), begin
             )
         logs = self._logs(subscription)
         self.workers.append(Pump(subscription, bound, logs, self.parts, reactions, waits=waits))

@@ -9,6 +9,7 @@ from typing import Any
 from headwater.model.message import Message
 from headwater.model.module import Module
 from headwater.ports import Bell, Clock, CrashPoints, Executor, Files, Ids, Random, Store, Telemetry
+from headwater.runtime.tracing import Tracer
 
 __all__ = ["DeliveryFaults", "Parts", "Statements"]
 
@@ -38,11 +39,12 @@ class Parts:
     replace: providers (of `Use`) that are replaced by a value. fakes: contracts answered by a function.
     files: where large content is kept, if anywhere.
     in_flight_most: calls from outside at one time; more are refused as Overloaded.
+    tracer: records spans; None when nobody traces.
     """
 
     __slots__ = (
         "bell", "clock", "encode", "executor", "fakes", "faults", "files", "ids", "in_flight_most", "owner", "points",
-        "random", "replace", "scratch", "statements", "store", "telemetry",
+        "random", "replace", "scratch", "statements", "store", "telemetry", "tracer",
     )
 
     def __init__(
@@ -64,6 +66,7 @@ class Parts:
         fakes: Mapping[type[Message], Callable[[Any], Any]] | None = None,
         statements: Statements | None = None,
         in_flight_most: int = 4096,
+        tracer: Tracer | None = None,
         files: Files | None = None,
     ) -> None:
         self.store = store
@@ -82,4 +85,5 @@ class Parts:
         self.fakes = dict(fakes or {})
         self.statements = statements
         self.in_flight_most = in_flight_most
+        self.tracer = tracer
         self.files = files

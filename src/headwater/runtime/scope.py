@@ -6,7 +6,7 @@ so that calls to other modules happen before anybody holds the store's write tur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,8 +26,9 @@ from headwater.model.context import Context
 from headwater.model.contract import contract_of
 from headwater.model.identity import Identity
 from headwater.model.message import Command, Event, Message, Query
-from headwater.ports import Record, Row, Snapshot, Unit
+from headwater.ports import Outcome, Record, Row, Snapshot, Unit
 from headwater.runtime.rows import reader, stored
+from headwater.runtime.tracing import Span, Tracer
 
 if TYPE_CHECKING:
     from headwater.runtime.bound import BoundModule
@@ -47,9 +48,10 @@ class NodeCtx:
     context: of the request it works for. deadline: its own, in monotonic seconds. depth: calls above it.
     acted: calls after which another module may have changed something on this handler's behalf; from
     then on a `NotExecuted` no longer means that nothing happened. tx_open: the transaction has begun.
+    span: its own, None when nobody traces. work: what runs the handler, once it waits for something.
     """
 
-    __slots__ = ("_module", "acted", "context", "deadline", "depth", "tx_open")
+    __slots__ = ("_module", "acted", "context", "deadline", "depth", "span", "tx_open", "work")
 
     def __init__(self, module: BoundModule, context: Context, deadline: float, depth: int) -> None:
         self._module = module
@@ -57,7 +59,9 @@ class NodeCtx:
         self.deadline = deadline
         self.depth = depth
         self.acted = 0
+        self.span: Span | None = None
         self.tx_open = False
+        self.work: Coroutine[Any, Any, Any] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -68,6 +72,11 @@ class NodeCtx:
     def request_id(self) -> str:
         """The id of the request at the edge."""
         return self.context.request_id
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """Who records spans, None when nobody traces."""
+        return self._module.tracer
 
     @property
     def remaining(self) -> float:
@@ -139,8 +148,9 @@ def _refusal(module: BoundModule, message: object, kind: type[Message], verb: st
 class _Reading:
     """The fetch verbs, over whatever the subclass reads from."""
 
-    __slots__ = ("_module",)
+    __slots__ = ("_ctx", "_module")
 
+    _ctx: NodeCtx
     _module: BoundModule
 
     async def _source(self) -> Unit | Snapshot:
@@ -161,7 +171,8 @@ class _Reading:
         if type(sql) is not str:
             sql, params = self._module.statement(sql, params)
         source = await self._source()
-        rows = await source.fetch(sql, stored(params), user=True, most=most)
+        work = source.fetch(sql, stored(params), user=True, most=most)
+        rows = await (work if self._module.tracer is None else self._timed(sql, work))
         readers = self._module.readers
         read = readers.get((kind, sql))
         if read is None:
@@ -170,14 +181,29 @@ class _Reading:
                 readers[kind, sql] = read
         return rows, read
 
+    async def _timed(self, sql: str, work: Awaitable[T]) -> T:
+        """Wait for the store's work and tell the tracer how long it took."""
+        module = self._module
+        monotonic, tracer = module.clock.monotonic, module.tracer
+        assert tracer is not None
+        outcome: Outcome = "unknown"
+        started = monotonic()
+        try:
+            result = await work
+            outcome = "value"
+        finally:
+            tracer.statement(self._ctx.span, module.name, sql, started, monotonic() - started, outcome)
+        return result
+
 
 class NodeView(_Reading):
     """`View` of one running handler: a snapshot that opens with the first fetch."""
 
     __slots__ = ("_closed", "_snapshot")
 
-    def __init__(self, module: BoundModule) -> None:
+    def __init__(self, module: BoundModule, ctx: NodeCtx) -> None:
         self._module = module
+        self._ctx = ctx
         self._snapshot = module.store.read()
         self._closed = False
 
@@ -198,7 +224,7 @@ class NodeTx(_Reading):
     `emits` is false in projections, which may be replayed and so must not speak.
     """
 
-    __slots__ = ("_closed", "_ctx", "_emits", "_records", "_sends", "_unit")
+    __slots__ = ("_closed", "_emits", "_records", "_sends", "_unit")
 
     def __init__(self, module: BoundModule, ctx: NodeCtx, *, unit: Unit | None = None, emits: bool = True) -> None:
         self._module = module
@@ -214,8 +240,11 @@ class NodeTx(_Reading):
         if self._closed:
             raise TransactionClosed(f"a Tx of module {self._module.name} was used after its handler had returned")
         if self._unit is None:
-            self._unit = await self._module.store.begin(deadline=self._ctx.deadline)
+            module = self._module
+            begun = module.store.begin(deadline=self._ctx.deadline)
+            self._unit = await (begun if module.tracer is None else self._timed("begin", begun))
             self._ctx.tx_open = True
+            module.writing = self
         return self._unit
 
     _source = unit
@@ -224,7 +253,8 @@ class NodeTx(_Reading):
         """Run one statement on the module's own tables."""
         text, values = (sql, params) if type(sql) is str else self._module.statement(sql, params)
         unit = self._unit or await self.unit()
-        return await unit.execute(text, stored(values), user=True)
+        work = unit.execute(text, stored(values), user=True)
+        return await (work if self._module.tracer is None else self._timed(text, work))
 
     async def emit(self, event: Event) -> None:
         """Record an event; it joins the commit."""
@@ -242,7 +272,7 @@ class NodeTx(_Reading):
             Record(
                 id=module.ids.new(), name=contract.name, version=contract.version,
                 key="" if contract.key is None else str(getattr(event, contract.key)), payload=payload,
-                at=module.clock.wall(), trace=_traceparent(context), identity=module.written(context.identity),
+                at=module.clock.wall(), trace=_traceparent(self._ctx), identity=module.written(context.identity),
             )
         )
 
@@ -261,7 +291,7 @@ class NodeTx(_Reading):
         now = module.clock.wall()
         record = Record(
             id=module.ids.new(), name=endpoint.contract.name, version=endpoint.contract.version, key="",
-            payload=payload, at=now, trace=_traceparent(context), identity=module.written(context.identity),
+            payload=payload, at=now, trace=_traceparent(self._ctx), identity=module.written(context.identity),
         )
         self._sends.append((record, now + after))
 
@@ -295,7 +325,8 @@ class NodeTx(_Reading):
             return
         points = self._module.points
         points.hit("tx.before_commit")
-        head = await unit.commit()
+        committed = unit.commit()
+        head = await (committed if self._module.tracer is None else self._timed("commit", committed))
         points.hit("tx.after_commit")
         self.announce(head)
 
@@ -317,8 +348,15 @@ class NodeTx(_Reading):
     def detach(self) -> Unit | None:
         """End the handler's use and return the unit, which is now the caller's to end."""
         self._closed = True
+        if self._module.writing is self:
+            self._module.writing = None
         unit, self._unit = self._unit, None
         return unit
+
+    @property
+    def ctx(self) -> NodeCtx:
+        """The handler's way out."""
+        return self._ctx
 
 
 def _check(name: str, decode: Callable[[], object]) -> None:
@@ -329,5 +367,9 @@ def _check(name: str, decode: Callable[[], object]) -> None:
         raise InvalidMessage(name, (field_error(error),)) from None
 
 
-def _traceparent(context: Context) -> str:
-    return f"00-{context.trace_id}-{context.span_id}-01" if context.trace_id else ""
+def _traceparent(ctx: NodeCtx) -> str:
+    """Return what makes the receiver a part of the trace: this span, or the caller's where nobody traces here."""
+    tracer, span, context = ctx._module.tracer, ctx.span, ctx.context
+    if tracer is not None and span is not None:
+        return tracer.traceparent(span)
+    return f"00-{context.trace_id}-{context.span_id}-0{int(context.sampled is True)}" if context.trace_id else ""

@@ -15,12 +15,14 @@ from headwater.model.context import Context
 from headwater.model.identity import SYSTEM, Identity
 from headwater.model.message import Failure
 from headwater.model.module import Retry
+from headwater.model.secret import masked
 from headwater.ports import Record, Row, Unit
 from headwater.runtime.bound import BoundModule, Endpoint
 from headwater.runtime.delivery import TRANSIENT, Fenced
 from headwater.runtime.inbox import ERROR_CHARACTERS
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
+from headwater.runtime.traceparent import parsed
 from headwater.runtime.wakeful import Wakeful
 
 __all__ = ["SendPump"]
@@ -95,11 +97,11 @@ class SendPump(Wakeful):
             await self._change(self._forget, record, attempts, "")
 
     def _context(self, record: Record, endpoint: Endpoint) -> Context:
-        _, trace_id, span_id, _ = record.trace.split("-") if record.trace else ("", "", "", "")
+        trace_id, span_id, sampled = parsed(record.trace)
         return Context(
             deadline=self._clock.monotonic() + endpoint.within,
-            identity=from_json(Identity, record.identity) if record.identity else SYSTEM,
-            request_id=record.id, trace_id=trace_id, span_id=span_id, idempotency_key=f"send:{record.id}",
+            identity=from_json(Identity, record.identity) if record.identity else SYSTEM, request_id=record.id,
+            trace_id=trace_id, span_id=span_id, sampled=sampled, idempotency_key=f"send:{record.id}",
         )
 
     async def _count(self, record: Record, attempts: int) -> bool:
@@ -121,7 +123,7 @@ class SendPump(Wakeful):
     async def _change(self, change: Change, record: Record, attempts: int, error: str) -> None:
         unit = await self._begin()
         try:
-            await change(unit, record, attempts, error[:ERROR_CHARACTERS])
+            await change(unit, record, attempts, masked(error)[:ERROR_CHARACTERS])
         except BaseException:
             await unit.rollback()
             raise

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shape
 
-__all__ = ["needs_check", "shareable"]
+from headwater.errors import ConfigurationError
+from headwater.model.secret import Secret
+
+__all__ = ["needs_check", "refuse_secrets", "shareable"]
 
 _CONSTRAINED = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 _LEAVES = (
@@ -28,6 +31,28 @@ def shareable(kind: Any) -> bool:
 def needs_check(kind: Any) -> bool:
     """Whether decoding a type can refuse what a type checker accepts: a constraint, or a foreign type."""
     return not _walk(msgspec.inspect.type_info(kind), immutable=False, seen=[])
+
+
+def refuse_secrets(kind: Any, what: str) -> None:
+    """Raise ConfigurationError when a type that is stored or answered can hold a Secret."""
+    if kind is not None and _holds_secret(msgspec.inspect.type_info(kind), []):
+        raise ConfigurationError(
+            f"{what} holds a Secret, and what is stored or answered must not: put it into a field of a command or "
+            "query only, or keep a digest of it"
+        )
+
+
+def _holds_secret(info: Any, seen: list[Any]) -> bool:
+    if isinstance(info, shape.CustomType):
+        return issubclass(info.cls, Secret)
+    if isinstance(info, shape.StructType):
+        if info.cls in seen:
+            return False
+        seen.append(info.cls)
+        return any(_holds_secret(field.type, seen) for field in info.fields)
+    inner = [getattr(info, name, None) for name in ("type", "item_type", "key_type", "value_type")]
+    inner += [*getattr(info, "types", ()), *getattr(info, "item_types", ())]
+    return any(_holds_secret(one, seen) for one in inner if isinstance(one, shape.Type))
 
 
 def _walk(info: Any, *, immutable: bool, seen: list[Any]) -> bool:

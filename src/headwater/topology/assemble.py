@@ -16,10 +16,10 @@ from headwater.model.app import App
 from headwater.model.message import Message
 from headwater.model.module import Module
 from headwater.ports import Bell, Clock, CrashPoints, Executor, Store
-from headwater.runtime.meter import Meter
 from headwater.runtime.node import Node
 from headwater.runtime.parts import DeliveryFaults, Parts, Statements
 from headwater.runtime.tables import SCHEMA
+from headwater.runtime.telemetry import Telemetry, TraceSettings
 
 __all__ = ["assemble", "open_stores"]
 
@@ -40,18 +40,23 @@ def assemble(
     fakes: Mapping[type[Message], Callable[[Any], Any]] | None = None,
     clock: Clock | None = None,
     bell: Bell | None = None,
+    tracing: TraceSettings | None = None,
 ) -> Node:
     """Return a node of all the application's modules on embedded parts under `data`.
 
     instance: shared by the workers of one instance, new for each start of it. slot: this worker's
     number. clock, bell, replace and fakes stand in for what tests want to hold in their hands. The
-    caller holds the data folder's lock. Nothing is opened before `Node.start`.
+    caller holds the data folder's lock. tracing: what is traced; nothing when it is not given. Nothing is
+    opened before `Node.start`.
     """
     clock, executor, points, ids = clock or SystemClock(), ThreadExecutor(), points or CrashPoints(), SystemIds()
+    random = SystemRandom()
+    telemetry = Telemetry.of(tracing, clock=clock, ids=ids, random=random)
     make = _stores(app, data, durability, clock=clock, executor=executor, points=points)
     parts = Parts(
-        store=make, scratch=_scratch(make, data), clock=clock, random=SystemRandom(), ids=ids, executor=executor,
-        bell=bell or SocketBell(data / "run", f"worker-{slot}"), telemetry=Meter(), points=points,
+        store=make, scratch=_scratch(make, data), clock=clock, random=random, ids=ids, executor=executor,
+        bell=bell or SocketBell(data / "run", f"worker-{slot}"), telemetry=telemetry.meter,
+        tracer=telemetry.tracer, points=points,
         owner=f"{instance or ids.new()}:{slot}:{ids.new()}", encode=encode, faults=faults, replace=replace,
         fakes=fakes, statements=_statements(),
         files=LocalFiles(data / "files", ids=ids, executor=executor),

@@ -16,7 +16,7 @@ __all__ = ["verifier_of"]
 
 
 def verifier_of(
-    app: App, keys: Mapping[str, tuple[str, Secret]], *, issuer: str | None, audience: str | None, clock: Clock
+    app: App, keys: Mapping[str, tuple[str, Secret[bytes]]], *, issuer: str | None, audience: str | None, clock: Clock
 ) -> Verifier:
     """Return what turns a bearer token into an identity.
 

@@ -9,38 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headwater.errors import ConfigurationError
+from headwater.model.secret import Secret, register_secret
 
 __all__ = ["Secret", "development_key", "resolve"]
 
 SECRET_BYTES_MOST = 64 * 1024
 
 
-class Secret:
-    """A value that is shown only when asked for: `reveal()`. Text and repr are masked."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: bytes) -> None:
-        self._value = value
-
-    def reveal(self) -> bytes:
-        """Return the secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and secrets.compare_digest(self._value, other._value)
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-
-def resolve(reference: str, *, environment: Mapping[str, str], folder: Path) -> Secret:
-    """Return what "env:NAME" or "file:path" (relative to `folder`) refers to.
+def resolve(reference: str, *, environment: Mapping[str, str], folder: Path) -> Secret[bytes]:
+    """Return what "env:NAME" or "file:path" (relative to `folder`) refers to. No output shows it from then on.
 
     Raises ConfigurationError when it is not there; the message names the reference, never a value.
     """
@@ -49,7 +26,7 @@ def resolve(reference: str, *, environment: Mapping[str, str], folder: Path) -> 
         value = environment.get(name, "")
         if not value:
             raise ConfigurationError(f"the environment variable {name} is not set; set it, or refer to a file")
-        return Secret(value.encode())
+        return _registered(value.encode())
     if kind == "file" and name:
         path = folder / name
         try:
@@ -58,11 +35,11 @@ def resolve(reference: str, *, environment: Mapping[str, str], folder: Path) -> 
             raise ConfigurationError(f"the secret in {path} cannot be read: {error.strerror}") from None
         if not data.strip() or len(data) > SECRET_BYTES_MOST:
             raise ConfigurationError(f"the secret in {path} is empty or longer than {SECRET_BYTES_MOST} bytes")
-        return Secret(data.strip())
+        return _registered(data.strip())
     raise ConfigurationError('a secret is given by reference: "env:NAME" or "file:path"')
 
 
-def development_key(data: Path) -> Secret:
+def development_key(data: Path) -> Secret[bytes]:
     """Return the key in `<data>/dev.key`, made on first use and readable by its owner only.
 
     Two processes that start at once agree on one key. Raises ConfigurationError.
@@ -78,6 +55,12 @@ def development_key(data: Path) -> Secret:
             with contextlib.suppress(FileExistsError):
                 os.link(fresh, path)
             fresh.unlink()
-        return Secret(path.read_bytes())
+        return _registered(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"the development key {path} cannot be used: {error.strerror}") from None
+
+
+def _registered(value: bytes) -> Secret[bytes]:
+    secret = Secret(value)
+    register_secret(secret)
+    return secret
