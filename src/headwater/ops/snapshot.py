@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from headwater.model.message import Value
 from headwater.ports import Outcome
-from headwater.runtime.meter import EDGES
+from headwater.runtime.meter import EDGES, SIZE_EDGES
 
 __all__ = [
     "LAG_EDGES",
-    "SIZE_EDGES",
     "Backlog",
     "ContractFigures",
     "DeliveryFigures",
@@ -30,8 +29,6 @@ __all__ = [
     "quantile",
 ]
 
-SIZE_EDGES: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Scale of the sizes of group commits, in commands."""
 LAG_EDGES: tuple[float, ...] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Scale of how late the event loop is, in seconds."""
 

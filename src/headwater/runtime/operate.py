@@ -16,11 +16,12 @@ from headwater.model.message import Value
 from headwater.ports import Record, Store
 
 __all__ = [
-    "DeadLetter", "SubscriptionState", "dead_letters", "drop", "replay", "request_rebuild", "subscriptions",
+    "LAG_MOST", "DeadLetter", "SubscriptionState", "dead_letters", "drop", "replay", "request_rebuild", "subscriptions",
 ]
 
 _DEAD = "select id, subscription, source, position, key, attempts, error, record, died_at from hw_dead"
 WAIT_SECONDS = 10.0
+LAG_MOST = 10_000
 
 
 class DeadLetter(Value):
@@ -38,7 +39,10 @@ class DeadLetter(Value):
 
 
 class SubscriptionState(Value):
-    """How far a subscription has come. lag: events of its kinds not dealt with. error: newest of a retry."""
+    """How far a subscription has come. lag: events of its kinds not dealt with; `LAG_MOST` means that many or more.
+
+    oldest: when the first of them was committed, in Unix seconds, 0.0 for none. error: newest of a retry.
+    """
 
     name: str
     module: str
@@ -46,6 +50,7 @@ class SubscriptionState(Value):
     position: int
     head: int
     lag: int
+    oldest: float
     retrying: int
     dead: int
     owner: str
@@ -164,8 +169,8 @@ async def _state(
         {"s": name, "source": source},
     )
     position, retrying, dead, owner, error = found[0]
-    waiting, _ = await origin.log.read(after=position or 0, names=names, limit=10_000)
+    lag, oldest = await origin.log.behind(after=position or 0, names=names, most=LAG_MOST)
     return SubscriptionState(
         name=name, module=module, source=source, position=position or 0, head=await origin.log.head(),
-        lag=len(waiting), retrying=retrying, dead=dead, owner=owner or "", error=error or "",
+        lag=lag, oldest=oldest, retrying=retrying, dead=dead, owner=owner or "", error=error or "",
     )
