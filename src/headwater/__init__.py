@@ -10,6 +10,7 @@ from headwater.model.injection import Use
 from headwater.model.limits import Limit
 from headwater.model.message import Command, Event, Failure, Meta, Query, Value
 from headwater.model.module import Module, Retry
+from headwater.model.pages import Pages
 from headwater.model.scope import Ctx, Tx, View
 from headwater.model.web import Cors, Private, Shared
 
@@ -29,6 +30,7 @@ __all__ = [
     "Module",
     "NotExecuted",
     "OutcomeUnknown",
+    "Pages",
     "Private",
     "Query",
     "Retry",

@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "shop"
-RETAIL = ROOT.parent / "shared" / "data" / "online-retail"
+RETAIL = Path(os.environ.get("ONLINE_RETAIL", ROOT.parent / "shared" / "data" / "online-retail"))
 START_SECONDS = 30.0
 HEADWATER = (sys.executable, "-m", "headwater.cli")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater import App
+from headwater import App, Pages
 from shop.api import v1
 from shop.modules.catalog import catalog
 from shop.modules.customers import customers
@@ -13,4 +13,6 @@ from shop.modules.reports import reports
 
 __all__ = ["app"]
 
-app = App("shop", modules=[catalog, inventory, customers, orders, payments, reports], apis=[v1])
+app = App(
+    "shop", modules=[catalog, inventory, customers, orders, payments, reports], apis=[v1], pages=[Pages("/", "pages")]
+)

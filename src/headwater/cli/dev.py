@@ -17,7 +17,7 @@ from headwater.topology.instance import DataFolder, SystemIds
 __all__ = ["Watch", "dev"]
 
 LOOK_SECONDS = 0.5
-_KINDS = (".py", ".sql", ".toml")
+_KINDS = (".py", ".sql", ".toml", ".html", ".css", ".js", ".svg")
 _SKIPPED = {".git", ".venv", "venv", "__pycache__", "node_modules"}
 
 
@@ -31,7 +31,7 @@ class Watch:
         self._seen = self._stamps()
 
     def changed(self) -> bool:
-        """Return whether a source, migration or configuration file came, went or was written."""
+        """Return whether a source, migration, configuration file or page came, went or was written."""
         now = time.monotonic()
         if now < self._due:
             return False

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from headwater.cli.settings import Settings
+from headwater.edge.pages import StaticPages
 from headwater.edge.proxies import Proxies
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
@@ -45,7 +46,10 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
         app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
     )
     http, folder = topology.http, Path(settings.folder)
-    router = Router(app.apis, node, verifier=verifier, upload_most=http.upload_limit, packers=packers())
+    router = Router(
+        app.apis, node, verifier=verifier, upload_most=http.upload_limit, packers=packers(),
+        pages=StaticPages(app.pages, verifier).by_path,
+    )
     return Server(
         router, clock=node.parts.clock, points=node.parts.points,
         limits=Limits(body_bytes=http.body_limit, connections=http.connections),

@@ -7,8 +7,9 @@ route's function does authorisation, reading, the call and the answer in that or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any
 
 from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
@@ -50,7 +51,8 @@ class _Place:
 class Router:
     """All routes of an application over one node.
 
-    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip.
+    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what
+    answers GET at paths besides the routes.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
@@ -59,6 +61,7 @@ class Router:
         self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
         upload_most: int = 1024**3,
         packers: Packers | None = None,
+        pages: Mapping[bytes, Answering] = MappingProxyType({}),
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -77,6 +80,8 @@ class Router:
             for route in api.routes:
                 self._add(route)
                 self.routes.append(route)
+        for path, page in pages.items():
+            self._add_page(path, page)
 
     async def respond(self, request: Request) -> Response:
         """Answer a request whose body is complete. Never raises but when cancelled."""
@@ -142,6 +147,15 @@ class Router:
     def _add_fixed(self, method: str, path: bytes, answer: Callable[[Request], Coroutine[Any, Any, Response]]) -> None:
         place = self._whole[path] = _Place()
         place.methods[method] = Answers(answer)
+
+    def _add_page(self, path: bytes, page: Answering) -> None:
+        try:
+            _ = self._whole.get(path) or self._walk(Request("GET", path, b"", {}))
+        except Rejected:
+            place = self._whole[path] = _Place()
+            place.methods["GET"] = page
+        else:
+            raise ConfigurationError(f"the page {path.decode()} hides a route; give the page or the route another path")
 
     # --- compiling ----------------------------------------------------------------------------
 
