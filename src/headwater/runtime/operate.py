@@ -16,7 +16,8 @@ from headwater.model.message import Value
 from headwater.ports import Record, Store
 
 __all__ = [
-    "LAG_MOST", "DeadLetter", "SubscriptionState", "dead_letters", "drop", "replay", "request_rebuild", "subscriptions",
+    "LAG_MOST", "DeadLetter", "SubscriptionState", "dead_letters", "drop", "replay", "request_rebuild", "sends",
+    "subscriptions",
 ]
 
 _DEAD = "select id, subscription, source, position, key, attempts, error, record, died_at from hw_dead"
@@ -153,6 +154,30 @@ async def subscriptions(stores: Mapping[str, Store], app: App) -> list[Subscript
                 )
                 states.append(await _state(store, stores[source], subscription.name, module.name, source, names))
     return states
+
+
+async def sends(stores: Mapping[str, Store], *, now: float) -> list[SubscriptionState]:
+    """Return the state of every module's durable commands. lag: those that are due; one sent for later is not late."""
+    return [await _sends(store, module, now) for module, store in stores.items()]
+
+
+async def _sends(store: Store, module: str, now: float) -> SubscriptionState:
+    name = f"{module}:sends"
+    found = await _fetch(
+        store,
+        """select (select count(*) from hw_send where due <= :now),
+        (select min(due) from hw_send where due between 1 and :now),
+        (select count(*) from hw_send where attempts > 0),
+        (select count(*) from hw_dead where subscription = :s),
+        (select owner from hw_lease where name = :s),
+        (select error from hw_send where error <> '' order by due limit 1)""",
+        {"s": name, "now": now},
+    )
+    due, oldest, retrying, dead, owner, error = found[0]
+    return SubscriptionState(
+        name=name, module=module, source=module, position=0, head=0, lag=due, oldest=oldest or now, retrying=retrying,
+        dead=dead, owner=owner or "", error=error or "",
+    )
 
 
 async def _state(
