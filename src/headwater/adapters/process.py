@@ -71,14 +71,13 @@ def _free(folder: Path) -> int | None:
 
 
 class StackSampler:
-    """Looks at every thread's stack but its own. One run at a time."""
+    """Looks at every thread's stack but its own. For one run."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
 
     def run(self, seconds: float, hz: float) -> Mapping[Stack, int]:
         """Look again and again; return how often each stack was seen."""
-        self._stopped.clear()
         found: Counter[Stack] = Counter()
         apart = 1.0 / hz
         due = time.monotonic()

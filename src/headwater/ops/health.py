@@ -52,7 +52,8 @@ async def health_of(node: Node, *, served: bool, disk_free: int | None, lag: flo
         _life(node, served=served), *await asyncio.gather(*stores), *_workers(node), _disk(disk_free), _loop(lag),
         _room(node),
     )
-    return Health(status=max((c.state for c in checks), key=_RANKS.index), checks=checks)
+    status: State = _RANKS[max(_RANKS.index(check.state) for check in checks)]
+    return Health(status=status, checks=checks)
 
 
 def _life(node: Node, *, served: bool) -> Check:

@@ -17,6 +17,7 @@ from headwater.ops.snapshot import (
     Way,
     Window,
 )
+from headwater.ports import Outcome
 
 __all__ = ["merge"]
 
@@ -65,10 +66,10 @@ def _sums(a: Sequence[int], b: Sequence[int]) -> tuple[Any, ...]:
 
 
 def _contract(a: ContractFigures, b: ContractFigures) -> ContractFigures:
-    names = dict.fromkeys([*a.outcomes, *b.outcomes])
+    names: dict[Outcome, None] = dict.fromkeys((*a.outcomes, *b.outcomes))
+    outcomes = {name: a.outcomes.get(name, 0) + b.outcomes.get(name, 0) for name in names}
     return replace(
-        a, outcomes={name: a.outcomes.get(name, 0) + b.outcomes.get(name, 0) for name in names},
-        buckets=_sums(a.buckets, b.buckets), seconds=a.seconds + b.seconds,
+        a, outcomes=outcomes, buckets=_sums(a.buckets, b.buckets), seconds=a.seconds + b.seconds,
     )
 
 

@@ -121,7 +121,7 @@ def _calls(s: Snapshot) -> Iterator[_Family]:
         sample for c in s.contracts if c.calls
         for sample in _histogram({"contract": c.name}, c.buckets, EDGES, SECONDS, c.seconds)
     ))
-    yield _Family("http_responses", "counter", "Answers to HTTP requests, by route and hundred of status codes.", _counts(
+    yield _Family("http_responses", "counter", "Answers by route and hundred of status codes.", _counts(
         ({"method": r.method, "route": r.path, "contract": r.contract, "status": status}, count)
         for r in s.routes for status, count in zip(_STATUSES, r.statuses, strict=True) if count or status == "2xx"
     ))
@@ -228,12 +228,12 @@ def _processes(processes: Sequence[ProcessFigures]) -> Iterator[_Family]:
         sample for p in processes
         for sample in _histogram({"slot": str(p.slot)}, p.loop_lags, LAG_EDGES, LAG_EDGES, p.loop_lag_seconds)
     ))
-    for name, told, counts in (
-        ("gc_collections", "Runs of the garbage collector.", lambda p: p.gc_collections),
-        ("gc_collected_objects", "Objects that it freed.", lambda p: p.gc_collected),
-        ("gc_uncollectable_objects", "Objects that it could not free.", lambda p: p.gc_uncollectable),
+    for field, name, told in (
+        ("gc_collections", "gc_collections", "Runs of the garbage collector."),
+        ("gc_collected", "gc_collected_objects", "Objects that it freed."),
+        ("gc_uncollectable", "gc_uncollectable_objects", "Objects that it could not free."),
     ):
         yield _Family(name, "counter", told, _counts(
             ({"slot": str(p.slot), "generation": str(generation)}, count)
-            for p in processes for generation, count in enumerate(counts(p))
+            for p in processes for generation, count in enumerate(getattr(p, field))
         ))
