@@ -62,12 +62,14 @@ async def administered(
     inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)
     outer = Server(Answers(admin.respond), clock=parts.clock, limits=limits)
     figures.start()
+    place = socket_path(data / "run", settings.slot)
     try:
-        await inner.start(path=socket_path(data / "run", settings.slot))
+        await inner.start(path=place)
         if listener is not None:
             await outer.start(listener)
         yield admin
     finally:
         await outer.stop(within=STOP_SECONDS)
         await inner.stop(within=STOP_SECONDS)
+        Path(place).unlink(missing_ok=True)
         figures.stop()

@@ -36,8 +36,8 @@ def keys_of(topology: Topology, *, folder: Path, data: Path) -> dict[str, tuple[
     }
 
 
-def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> Server:
-    """Return the edge before a started node, not yet listening.
+def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> tuple[Server, Router]:
+    """Return the edge before a started node, not yet listening, and its routes.
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
@@ -50,13 +50,14 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
         app.apis, node, verifier=verifier, upload_most=http.upload_limit, packers=packers(),
         pages=StaticPages(app.pages, verifier).by_path,
     )
-    return Server(
+    server = Server(
         router, clock=node.parts.clock, points=node.parts.points,
         limits=Limits(body_bytes=http.body_limit, connections=http.connections),
         names=frozenset(name.lower().encode() for name in http.names) or None,
         proxies=Proxies(http.proxies, protocol=http.proxy_protocol) if http.proxies else None,
         certificates=_certificates(http, folder),
     )
+    return server, router
 
 
 def _certificates(http: Http, folder: Path) -> Certificates | None:
