@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from headwater.cli.common import data_option, project_of, the_app, topology_option
-from headwater.cli.run import announce
+from headwater.cli.run import announce, listen_admin
 from headwater.cli.serving import listen, settings_of
 from headwater.cli.supervisor import Supervisor
 from headwater.errors import ConfigurationError
@@ -85,10 +85,12 @@ def dev(ctx: click.Context, host: str | None, port: int | None, data: str | None
     app = the_app(project)
     folder = DataFolder(project.data, app=app.name)
     listener = listen(settings.host, settings.port, shared=True)
+    admin = listen_admin(settings, said, shared=True)
     try:
         folder.acquire()
         settings = msgspec.structs.replace(
-            settings, port=listener.getsockname()[1], lock=folder.fileno(), instance=SystemIds().new(), dev=True
+            settings, port=listener.getsockname()[1], lock=folder.fileno(), instance=SystemIds().new(), dev=True,
+            admin_port=None if admin is None else admin.getsockname()[1],
         )
         announce(settings, said, 1)
         click.echo("  dev         reloads on change; events come twice and late; every near call is encoded")
@@ -97,3 +99,5 @@ def dev(ctx: click.Context, host: str | None, port: int | None, data: str | None
     finally:
         folder.release()
         listener.close()
+        if admin is not None:
+            admin.close()

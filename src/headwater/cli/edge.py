@@ -46,8 +46,8 @@ def identify(app: App, node: Node, settings: Settings, topology: Topology) -> Id
 
 def open_edge(
     app: App, node: Node, settings: Settings, topology: Topology, identified: Identification
-) -> Server:
-    """Return the edge before a started node, not yet listening.
+) -> tuple[Server, Router]:
+    """Return the edge before a started node, not yet listening, and its routes.
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
@@ -56,13 +56,14 @@ def open_edge(
         app.apis, node, verifier=identified.verifier, upload_most=http.upload_limit, packers=packers(),
         pages=StaticPages(app.pages, identified.verifier).by_path, audit=Audit(node.parts.clock),
     )
-    return Server(
+    server = Server(
         router, clock=node.parts.clock, points=node.parts.points,
         limits=Limits(body_bytes=http.body_limit, connections=http.connections),
         names=frozenset(name.lower().encode() for name in http.names) or None,
         proxies=Proxies(http.proxies, protocol=http.proxy_protocol) if http.proxies else None,
         certificates=_certificates(http, folder),
     )
+    return server, router
 
 
 def _certificates(http: Http, folder: Path) -> Certificates | None:

@@ -29,7 +29,9 @@ DRAIN_SECONDS = 10.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def settings_of(project: Project, topology: Topology, *, host: str | None, port: int | None) -> Settings:
+def settings_of(
+    project: Project, topology: Topology, *, host: str | None, port: int | None, admin_port: int | None = None
+) -> Settings:
     """Return the settings of a project; options come before the topology file.
 
     Raises ConfigurationError when a development key would be believed from other machines.
@@ -44,6 +46,7 @@ def settings_of(project: Project, topology: Topology, *, host: str | None, port:
         app=project.app, folder=str(project.folder), data=str(project.data),
         topology=None if project.topology is None else str(project.topology),
         host=host, port=topology.http.port if port is None else port,
+        admin_port=topology.admin.port if admin_port is None else admin_port,
     )
 
 
@@ -77,11 +80,13 @@ def run_loop(main: Callable[[], Any]) -> Any:
 
 
 async def serve(
-    app: App, settings: Settings, topology: Topology, listener: socket.socket, *, started: Callable[[], None]
+    app: App, settings: Settings, topology: Topology, listener: socket.socket, *, started: Callable[[], None],
+    admin: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain in order; a second signal ends the process at once.
 
-    The caller holds the data folder's lock and has checked the boundaries. Raises ConfigurationError and its kin.
+    admin: where the admin listener is to be, in the worker that has it. The caller holds the data folder's lock and has
+    checked the boundaries. Raises ConfigurationError and its kin.
     """
     from headwater.cli.edge import identify, open_edge
 
@@ -101,10 +106,16 @@ async def serve(
     await node.start()
     identified = None
     try:
-        async with observed(node, settings, topology):
+        async with observed(node, settings, topology), contextlib.AsyncExitStack() as beside:
             identified = identify(app, node, settings, topology)
             await identified.start()
-            edge = open_edge(app, node, settings, topology, identified)
+            edge, router = open_edge(app, node, settings, topology, identified)
+            if settings.admin_port is not None:
+                from headwater.cli.admin import administered
+
+                await beside.enter_async_context(
+                    administered(node, edge, router.compiled, settings, topology, listener=admin)
+                )
             await edge.start(listener)
             if topology.http.socket is not None and settings.slot == 0:
                 await edge.start(path=str(Path(settings.folder) / topology.http.socket))

@@ -12,7 +12,10 @@ __all__ = ["Settings"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What a serving process is told. Goes to worker processes as JSON, so it holds no secret."""
+    """What a serving process is told. Goes to worker processes as JSON, so it holds no secret.
+
+    workers: how many there are. admin_port: where the worker in slot 0 is looked after; None for nowhere.
+    """
 
     app: str | None
     folder: str
@@ -22,6 +25,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int
     instance: str | None = None
     slot: int = 0
+    workers: int = 1
+    admin_port: int | None = None
     lock: int = -1
     alive: int = -1
     dev: bool = False

@@ -32,7 +32,11 @@ def main(said: str) -> int:
 
             require_boundaries(app)
         listener = listen(settings.host, settings.port, shared=True)
-        run_loop(lambda: serve(app, settings, project.read_topology(), listener, started=lambda: None))
+        topology = project.read_topology()
+        admin = None
+        if settings.admin_port is not None and settings.slot == 0:
+            admin = listen(topology.admin.host, settings.admin_port, shared=True)
+        run_loop(lambda: serve(app, settings, topology, listener, started=lambda: None, admin=admin))
     except HeadwaterError as error:
         where = getattr(error, "where", None)
         sys.stderr.write(f"{where or 'error'}: {error.code}: {error}\n")

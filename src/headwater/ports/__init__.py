@@ -6,13 +6,14 @@ from headwater.ports.executor import Executor
 from headwater.ports.files import Files
 from headwater.ports.log import EventLog, Record
 from headwater.ports.points import POINTS, CrashPoints
-from headwater.ports.store import Durability, Params, Row, Snapshot, Store, Unit
+from headwater.ports.store import Durability, Params, Row, Snapshot, Store, StoreLoad, Unit
 from headwater.ports.telemetry import (
     Cell,
     Outcome,
     SlowStatement,
     SpanKind,
     SpanRecord,
+    StoreCell,
     Telemetry,
     TraceRecord,
     TraceSink,
@@ -39,6 +40,8 @@ __all__ = [
     "SpanKind",
     "SpanRecord",
     "Store",
+    "StoreCell",
+    "StoreLoad",
     "Telemetry",
     "Timer",
     "TraceRecord",

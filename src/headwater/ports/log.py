@@ -48,6 +48,10 @@ class EventLog(Protocol):
         """Return the position of the newest committed record, 0 when there is none."""
         ...
 
+    async def behind(self, *, after: int, names: Sequence[str], most: int) -> tuple[int, float]:
+        """Return how many records `read` would still give, at most `most`, and the first one's `at`; 0.0 for none."""
+        ...
+
     async def find(self, ids: Sequence[str]) -> Sequence[Record]:
         """Return the records with these ids, in log order; unknown ids are left out."""
         ...

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from headwater.model.message import Value
 from headwater.ports.log import EventLog, Record
 
-__all__ = ["Durability", "Params", "Row", "Snapshot", "Store", "Unit"]
+__all__ = ["Durability", "Params", "Row", "Snapshot", "Store", "StoreLoad", "Unit"]
 
 Durability = Literal["relaxed", "process", "disk", "replicated"]
 Params = Mapping[str, object]
@@ -82,6 +83,19 @@ class Snapshot(Protocol):
         ...
 
 
+class StoreLoad(Value):
+    """How busy a store is in this process.
+
+    waiting: units for the write turn. readers: open connections; reading: those in use; read_waiting: reads that wait
+    for one.
+    """
+
+    waiting: int
+    readers: int
+    reading: int
+    read_waiting: int
+
+
 class Store(Protocol):
     """One module's database and its event log."""
 
@@ -112,6 +126,10 @@ class Store(Protocol):
 
     def read(self) -> Snapshot:
         """Return a snapshot that opens with its first fetch. Never waits."""
+        ...
+
+    def load(self) -> StoreLoad:
+        """Return how busy it is, in this process."""
         ...
 
     async def close(self) -> None:

@@ -9,7 +9,9 @@ from msgspec import field
 from headwater.model.contract import Contract
 from headwater.model.message import Value
 
-__all__ = ["Cell", "Outcome", "SlowStatement", "SpanKind", "SpanRecord", "Telemetry", "TraceRecord", "TraceSink"]
+__all__ = [
+    "Cell", "Outcome", "SlowStatement", "SpanKind", "SpanRecord", "StoreCell", "Telemetry", "TraceRecord", "TraceSink",
+]
 
 Outcome = Literal["value", "failure", "not_executed", "unknown"]
 SpanKind = Literal["server", "internal", "consumer", "store"]
@@ -71,6 +73,14 @@ class Cell(Protocol):
 
     def record(self, outcome: Outcome, seconds: float) -> None:
         """Count one finished call."""
+        ...
+
+
+class StoreCell(Protocol):
+    """The meter of one store."""
+
+    def committed(self, units: int, seconds: float, *, well: bool) -> None:
+        """Count one shared commit and the units that took part. Called on the event loop."""
         ...
 
 

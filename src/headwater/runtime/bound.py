@@ -30,6 +30,7 @@ from headwater.runtime.parts import Parts
 from headwater.runtime.rules import Rules
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
+from headwater.runtime.tally import Tally
 from headwater.runtime.waiting import Waiting
 
 __all__ = [
@@ -58,6 +59,7 @@ class BoundModule:
     """One module on this node: its store, and the endpoints its handlers may reach.
 
     writing: the transaction that has the store's write turn, None while no handler has it.
+    tallies: of the calls that its handlers make.
     """
 
     def __init__(self, module: Module, store: Store, parts: Parts) -> None:
@@ -73,6 +75,7 @@ class BoundModule:
         self.writing: NodeTx | None = None
         self.commands: dict[type[Message], Endpoint] = {}
         self.queries: dict[type[Message], Endpoint] = {}
+        self.tallies: dict[type[Message], Tally] = {}
         self.events: dict[type[Event], EventCodec] = {}
         self.readers: dict[tuple[Any, str], Callable[[Row], Any]] = {}
         self._statements = parts.statements

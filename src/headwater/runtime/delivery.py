@@ -40,6 +40,7 @@ from headwater.runtime.inbox import Inbox, Parked
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import NodeCtx, NodeTx
+from headwater.runtime.tally import DeliveryTally
 from headwater.runtime.traceparent import parsed
 from headwater.runtime.tracing import Begin
 from headwater.runtime.wakeful import IDLE_SECONDS, Wakeful
@@ -77,7 +78,10 @@ class Reaction:
 
 
 class Pump(Wakeful):
-    """Serves one subscription until it is stopped. `waits`: a handler may wait for other modules."""
+    """Serves one subscription until it is stopped. `waits`: a handler may wait for other modules.
+
+    tallies: what became of each event type, by source, name and version.
+    """
 
     def __init__(
         self, subscription: Subscription, bound: BoundModule, logs: dict[str, EventLog], parts: Parts,
@@ -98,6 +102,8 @@ class Pump(Wakeful):
         if waits:
             self._lease.seconds = HANDLER_SECONDS + 1.0
         self._tracer = parts.tracer
+        self.tallies = {(r.codec.contract.module, *key): DeliveryTally() for key, r in reactions.items()}
+        self._noted: list[tuple[DeliveryTally, bool]] = []
         self._identity: tuple[bytes, Identity] = (b"", SYSTEM)
         self._token = 0
         self._held_until = 0.0
@@ -272,6 +278,7 @@ class Pump(Wakeful):
         """Handle deliveries in one transaction; raise what a handler raises, nothing kept."""
         unit = await self._begin()
         spoke: list[NodeTx] = []
+        self._noted.clear()
         try:
             await self._fence(unit)
             position = await self._handle_many(unit, source, deliveries, spoke)
@@ -282,7 +289,22 @@ class Pump(Wakeful):
             await unit.rollback()
             raise
         await self._finish(unit, spoke)
+        self._count_noted()
         self._seen[source] = max(self._seen[source], position)
+
+    def _count_noted(self) -> None:
+        """Count what was delivered or buried in a transaction, now that it is committed."""
+        for tally, delivered in self._noted:
+            tally.delivered += delivered
+            tally.dead += not delivered
+        self._noted.clear()
+
+    def _tally(self, source: str, record: Record) -> DeliveryTally:
+        key = source, record.name, record.version
+        found = self.tallies.get(key)
+        if found is None:
+            found = self.tallies[key] = DeliveryTally()  # a version that nobody here knows
+        return found
 
     async def _handle_many(
         self, unit: Unit, source: str, deliveries: Sequence[Record], spoke: list[NodeTx]
@@ -294,6 +316,7 @@ class Pump(Wakeful):
             event = await self._admit(unit, source, record, blocked)
             if event is not None and await self._inbox.first_time(unit, record):
                 await self._react(unit, record, event, spoke)
+                self._noted.append((self._tally(source, record), True))
             position = max(position, record.position)
             if self._clock.monotonic() > give_back:
                 break
@@ -308,6 +331,7 @@ class Pump(Wakeful):
             return self._decode(record)
         except DecodeError as error:
             await self._inbox.bury(unit, source, record, attempts=1, error=str(error))
+            self._noted.append((self._tally(source, record), False))
             return None
 
     async def _react(self, unit: Unit, record: Record, event: Any, spoke: list[NodeTx]) -> None:
@@ -379,6 +403,7 @@ class Pump(Wakeful):
 
     async def _deliver(self, source: str, record: Record) -> None:
         unit = await self._begin()
+        self._noted.clear()
         try:
             await self._fence(unit)
             event = await self._admit(unit, source, record, await self._blocked(unit, source))
@@ -389,6 +414,7 @@ class Pump(Wakeful):
             raise
         if event is None:
             await unit.commit()
+            self._count_noted()
             return
         await unit.rollback()
         error = await self._attempt(source, record, event, parked=False)
@@ -432,6 +458,7 @@ class Pump(Wakeful):
             await tx.abort()
             raise
         self._end_span(ctx, started, "value")
+        self._tally(source, record).delivered += 1
         self._points.hit("subscription.after_commit")
         return None
 
@@ -480,6 +507,7 @@ class Pump(Wakeful):
             return
         if not await self._count(record, attempt):
             return
+        self._tally(parked.source, record).retries += 1
         error = await self._attempt(parked.source, record, event, parked=True)
         if error is not None:
             await self._set_aside(parked.source, record, attempt, error, parked=True)
@@ -502,6 +530,8 @@ class Pump(Wakeful):
         """Park a delivery that failed, or bury it after its last attempt."""
         said = "" if error is None else masked(f"{type(error).__name__}: {error}")
         last = attempts >= self.subscription.retry.attempts
+        tally = self._tally(source, record)
+        tally.failed += error is not None
         log.log(
             logging.ERROR if last else logging.WARNING, "%s: event %s (%s) failed, attempt %d of %d%s", self.name,
             record.id, record.name, attempts, self.subscription.retry.attempts, "; now a dead letter" if last else "",
@@ -523,6 +553,7 @@ class Pump(Wakeful):
             await unit.rollback()
             raise
         await unit.commit()
+        tally.dead += last
 
     def _due(self, attempts: int) -> float:
         retry = self.subscription.retry

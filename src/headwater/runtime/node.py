@@ -38,6 +38,7 @@ from headwater.runtime.parts import Parts
 from headwater.runtime.rebuild import Rebuilder
 from headwater.runtime.scope import NodeCtx
 from headwater.runtime.sends import SendPump
+from headwater.runtime.tally import Tally
 from headwater.runtime.wakeful import Wakeful
 
 __all__ = ["Node"]
@@ -241,6 +242,7 @@ class Node:
                 if endpoint.module == bound.name or endpoint.module in bound.uses:
                     kind = bound.commands if endpoint.contract.kind == "command" else bound.queries
                     kind[endpoint.contract.message] = endpoint
+                    bound.tallies[endpoint.contract.message] = Tally()
             for subscription in bound.module.subscriptions.values():
                 await self._subscribe(bound, subscription)
             self.workers.append(SendPump(bound, by_version, self.parts))

@@ -16,11 +16,13 @@ from headwater.model.message import Value
 from headwater.ports import Record, Store
 
 __all__ = [
-    "DeadLetter", "SubscriptionState", "dead_letters", "drop", "replay", "request_rebuild", "subscriptions",
+    "LAG_MOST", "DeadLetter", "SubscriptionState", "dead_letters", "drop", "replay", "request_rebuild", "sends",
+    "subscriptions",
 ]
 
 _DEAD = "select id, subscription, source, position, key, attempts, error, record, died_at from hw_dead"
 WAIT_SECONDS = 10.0
+LAG_MOST = 10_000
 
 
 class DeadLetter(Value):
@@ -38,7 +40,10 @@ class DeadLetter(Value):
 
 
 class SubscriptionState(Value):
-    """How far a subscription has come. lag: events of its kinds not dealt with. error: newest of a retry."""
+    """How far a subscription has come. lag: events of its kinds not dealt with; `LAG_MOST` means that many or more.
+
+    oldest: when the first of them was committed, in Unix seconds, 0.0 for none. error: newest of a retry.
+    """
 
     name: str
     module: str
@@ -46,6 +51,7 @@ class SubscriptionState(Value):
     position: int
     head: int
     lag: int
+    oldest: float
     retrying: int
     dead: int
     owner: str
@@ -150,6 +156,30 @@ async def subscriptions(stores: Mapping[str, Store], app: App) -> list[Subscript
     return states
 
 
+async def sends(stores: Mapping[str, Store], *, now: float) -> list[SubscriptionState]:
+    """Return the state of every module's durable commands. lag: those that are due; one sent for later is not late."""
+    return [await _sends(store, module, now) for module, store in stores.items()]
+
+
+async def _sends(store: Store, module: str, now: float) -> SubscriptionState:
+    name = f"{module}:sends"
+    found = await _fetch(
+        store,
+        """select (select count(*) from hw_send where due <= :now),
+        (select min(due) from hw_send where due between 1 and :now),
+        (select count(*) from hw_send where attempts > 0),
+        (select count(*) from hw_dead where subscription = :s),
+        (select owner from hw_lease where name = :s),
+        (select error from hw_send where error <> '' order by due limit 1)""",
+        {"s": name, "now": now},
+    )
+    due, oldest, retrying, dead, owner, error = found[0]
+    return SubscriptionState(
+        name=name, module=module, source=module, position=0, head=0, lag=due, oldest=oldest or now, retrying=retrying,
+        dead=dead, owner=owner or "", error=error or "",
+    )
+
+
 async def _state(
     store: Store, origin: Store, name: str, module: str, source: str, names: list[str]
 ) -> SubscriptionState:
@@ -164,8 +194,8 @@ async def _state(
         {"s": name, "source": source},
     )
     position, retrying, dead, owner, error = found[0]
-    waiting, _ = await origin.log.read(after=position or 0, names=names, limit=10_000)
+    lag, oldest = await origin.log.behind(after=position or 0, names=names, most=LAG_MOST)
     return SubscriptionState(
         name=name, module=module, source=source, position=position or 0, head=await origin.log.head(),
-        lag=len(waiting), retrying=retrying, dead=dead, owner=owner or "", error=error or "",
+        lag=lag, oldest=oldest, retrying=retrying, dead=dead, owner=owner or "", error=error or "",
     )

@@ -25,7 +25,7 @@ from headwater.model.codec import field_error, to_json
 from headwater.model.context import Context
 from headwater.model.contract import contract_of
 from headwater.model.identity import Identity
-from headwater.model.message import Command, Event, Message, Query
+from headwater.model.message import Command, Event, Failure, Message, Query
 from headwater.ports import Outcome, Record, Row, Snapshot, Unit
 from headwater.runtime.rows import reader, stored
 from headwater.runtime.rules import Judge
@@ -89,11 +89,17 @@ class NodeCtx:
         endpoint = self._module.commands.get(type(message))
         if endpoint is None or self.tx_open:
             raise self._refusal(message, Command, "call")
+        tally = self._module.tallies[type(message)]
+        tally.count += 1
         self.acted += 1
         try:
             return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
-        except NotExecuted:
-            self.acted -= 1
+        except Failure:
+            raise
+        except BaseException as error:
+            tally.errors += 1
+            if isinstance(error, NotExecuted):
+                self.acted -= 1
             raise
 
     async def ask(self, message: Query[R], *, within: float | None = None) -> R:
@@ -101,7 +107,15 @@ class NodeCtx:
         endpoint = self._module.queries.get(type(message))
         if endpoint is None or self.tx_open:
             raise self._refusal(message, Query, "ask")
-        return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
+        tally = self._module.tallies[type(message)]
+        tally.count += 1
+        try:
+            return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
+        except Failure:
+            raise
+        except BaseException:
+            tally.errors += 1
+            raise
 
     def now(self) -> datetime:
         """Return the time."""

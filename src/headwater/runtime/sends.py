@@ -22,6 +22,7 @@ from headwater.runtime.delivery import TRANSIENT, Fenced
 from headwater.runtime.inbox import ERROR_CHARACTERS
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
+from headwater.runtime.tally import Tally
 from headwater.runtime.traceparent import parsed
 from headwater.runtime.wakeful import Wakeful
 
@@ -38,6 +39,8 @@ class SendPump(Wakeful):
         super().__init__(f"sends of {bound.name}", parts)
         self._bound = bound
         self._endpoints = endpoints
+        self.module = bound.name
+        self.tallies: dict[str, Tally] = {}
         self._lease = Lease(f"{bound.name}:sends", parts.owner, parts.clock)
         self._lease.seconds = 60.0
 
@@ -81,13 +84,17 @@ class SendPump(Wakeful):
             await self._change(self._bury, record, attempts + 1, f"nobody handles {record.name}/{record.version}")
             return
         self._points.hit("send.before_run")
+        tally = self.tallies.setdefault(endpoint.contract.wire_name, Tally())
+        tally.count += 1
         try:
             await endpoint.invoke(
                 endpoint.message_codec.from_json(record.payload), self._context(record, endpoint)
             )
         except TRANSIENT as error:
+            tally.errors += 1
             await self._change(self._later, record, attempts, str(error))
         except (NotExecuted, OutcomeUnknown) as error:
+            tally.errors += 1
             done = self._bury if attempts + 1 >= RETRY.attempts else self._later
             await self._change(done, record, attempts + 1, f"{type(error).__name__}: {error}")
         except Failure as failure:

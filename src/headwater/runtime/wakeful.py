@@ -70,6 +70,11 @@ class Wakeful:
             await asyncio.wait([self._task])
         await self.leave()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it serves."""
+        return self._task is not None and not self._task.done()
+
     def abandon(self) -> None:
         """Stop as in a crash."""
         self.stopping = True

@@ -141,3 +141,14 @@ class LogKit(StoreHouse):
             await append(store, *(record(number) for number in range(4)))
             found = await store.log.find(["id-0003", "none", "id-0001"])
             assert [r.id for r in found] == ["id-0001", "id-0003"]
+
+    async def test_what_is_left_is_counted_without_being_read(self, tmp_path: Path) -> None:
+        """`behind` counts what `read` would give, up to its limit, and knows the age of the first."""
+        async with self.opened(tmp_path) as store:
+            assert await store.log.behind(after=0, names=(), most=9) == (0, 0.0)
+            await append(store, *(record(n, name=f"kit.{'odd' if n % 2 else 'even'}") for n in range(6)))
+            first = (await store.log.read(after=0, names=(), limit=1))[0][0].position
+            assert await store.log.behind(after=first, names=(), most=9) == (5, record(1).at)
+            assert await store.log.behind(after=first, names=("kit.even",), most=9) == (2, record(2).at)
+            assert await store.log.behind(after=0, names=("kit.odd", "kit.even"), most=4) == (4, record(0).at)
+            assert await store.log.behind(after=await store.log.head(), names=(), most=9) == (0, 0.0)

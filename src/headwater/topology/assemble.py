@@ -15,7 +15,7 @@ from headwater.adapters.system import SystemClock, SystemIds, SystemRandom, Thre
 from headwater.model.app import App
 from headwater.model.message import Message
 from headwater.model.module import Module
-from headwater.ports import Bell, Clock, CrashPoints, Executor, Store
+from headwater.ports import Bell, Clock, CrashPoints, Executor, Store, StoreCell
 from headwater.runtime.node import Node
 from headwater.runtime.parts import DeliveryFaults, Parts, Statements
 from headwater.runtime.tables import SCHEMA
@@ -52,7 +52,9 @@ def assemble(
     clock, executor, points, ids = clock or SystemClock(), ThreadExecutor(), points or CrashPoints(), SystemIds()
     random = SystemRandom()
     telemetry = Telemetry.of(tracing, clock=clock, ids=ids, random=random)
-    make = _stores(app, data, durability, clock=clock, executor=executor, points=points)
+    make = _stores(
+        app, data, durability, clock=clock, executor=executor, points=points, cell=telemetry.meter.store
+    )
     parts = Parts(
         store=make, scratch=_scratch(make, data), clock=clock, random=random, ids=ids, executor=executor,
         bell=bell or SocketBell(data / "run", f"worker-{slot}"), telemetry=telemetry.meter,
@@ -74,7 +76,7 @@ def open_stores(app: App, *, data: Path) -> dict[str, SqliteStore]:
 
 def _stores(
     app: App, data: Path, durability: Literal["disk", "process"], *, clock: Clock, executor: Executor,
-    points: CrashPoints, migrate: bool = True,
+    points: CrashPoints, migrate: bool = True, cell: Callable[[str], StoreCell] | None = None,
 ) -> Callable[..., SqliteStore]:
     owners = _table_owners(app)
 
@@ -83,6 +85,7 @@ def _stores(
             path or data / "modules" / f"{module.name}.db", app=app.name, module=module.name,
             migrations=module.migrations, framework_schema=SCHEMA, durability=durability, clock=clock,
             executor=executor, points=points, table_owner=owners.get, migrate=migrate,
+            cell=None if cell is None or path is not None else cell(module.name),
         )
 
     return make

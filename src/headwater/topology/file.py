@@ -16,7 +16,8 @@ from msgspec import Meta, Struct
 from headwater.errors import ConfigurationError
 
 __all__ = [
-    "Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "Traces", "load_topology",
+    "Admin", "Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "Traces",
+    "load_topology",
 ]
 
 FILE_BYTES_MOST = 1024 * 1024
@@ -142,6 +143,17 @@ class Traces(_Section, frozen=True, kw_only=True):
     otlp_secret: str | None = None
 
 
+class Admin(_Section, frozen=True, kw_only=True):
+    """Where people and machines look after the application; nowhere without a port.
+
+    token: reference to what whoever asks has to know; needed where others than this machine can ask.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    token: str | None = None
+
+
 class Topology(_Section, frozen=True, kw_only=True):
     """The whole file. `Topology()` is: everything embedded, in one process."""
 
@@ -151,6 +163,7 @@ class Topology(_Section, frozen=True, kw_only=True):
     events: Events = Events()
     process: Process = Process()
     traces: Traces = Traces()
+    admin: Admin = Admin()
 
 
 def load_topology(path: Path) -> Topology:
@@ -214,8 +227,8 @@ def _check_keys(path: Path, text: str, at: tuple[str, ...], table: dict[str, Any
                 _check_auth_key(path, text, item, number)
             continue
         _check_value(where, f"{section}.{key}", value, fields[key].type)
-        if (section, key) == ("traces", "otlp_secret"):
-            _check_reference(where, "traces.otlp_secret", value)
+        if (section, key) in (("traces", "otlp_secret"), ("admin", "token")):
+            _check_reference(where, f"{section}.{key}", value)
         if (section, key) == ("data", "engine") and value not in Data.engines:
             raise TopologyError(
                 "unsupported-engine", f"engine {value!r}: this version runs: {', '.join(Data.engines)}", where=where

@@ -3,7 +3,8 @@
 Only this room names adapters, so the rooms above take these from here.
 """
 
+from headwater.adapters.process import StackSampler, SystemProcess
 from headwater.adapters.sqlite import DataFolder
 from headwater.adapters.system import SystemClock, SystemIds
 
-__all__ = ["DataFolder", "SystemClock", "SystemIds"]
+__all__ = ["DataFolder", "StackSampler", "SystemClock", "SystemIds", "SystemProcess"]

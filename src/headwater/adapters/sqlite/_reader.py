@@ -58,6 +58,11 @@ class Readers:
         self._closed = False
         self.executor = executor
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many connections are open, how many of them in use, and how many wait for one."""
+        return len(self._all), len(self._all) - len(self._free), len(self._waiting)
+
     def take(self) -> _Reader | None:
         """Return a connection, or None while all are in use."""
         if self._free:

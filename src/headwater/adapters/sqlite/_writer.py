@@ -28,7 +28,7 @@ from headwater.errors import (
     StoreUnavailable,
     TransactionClosed,
 )
-from headwater.ports import Clock, CrashPoints, Executor, Params, Record, Row
+from headwater.ports import Clock, CrashPoints, Executor, Params, Record, Row, StoreCell
 
 __all__ = ["SqliteUnit", "Writer"]
 
@@ -71,7 +71,7 @@ class Writer:
 
     def __init__(
         self, connect: Callable[[], Connection], *, clock: Clock, executor: Executor, points: CrashPoints,
-        waiting_most: int,
+        waiting_most: int, cell: StoreCell | None = None,
     ) -> None:
         self._connect = connect
         self._clock = clock
@@ -84,7 +84,9 @@ class Writer:
         self._flush_due = False
         self._committing = False
         self._aside: asyncio.Task[None] | None = None
+        self._cell = cell
         self._mean_seconds = 0.0
+        self._last_seconds = 0.0
         self._closed = False
         self._broken = False
         self.connection = connect()
@@ -92,6 +94,11 @@ class Writer:
 
     def _read_head(self) -> int:
         return int(self.connection.run("select coalesce(max(position), 0) from hw_log")[0][0])
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for the turn."""
+        return len(self._queue)
 
     # --- the turn -----------------------------------------------------------------------------
 
@@ -199,7 +206,7 @@ class Writer:
             return
         self._batch = None
         if self._mean_seconds < SLOW_SECONDS:
-            batch.tell(self._run_commit())
+            self._committed(batch, self._run_commit())
             self._resume()
         else:
             self._committing = True
@@ -220,8 +227,13 @@ class Writer:
             failure = self._run_commit()
         finally:
             self._committing = False
-            batch.tell(failure)
+            self._committed(batch, failure)
             self._resume()
+
+    def _committed(self, batch: _Batch, failure: HeadwaterError | None) -> None:
+        batch.tell(failure)
+        if self._cell is not None:
+            self._cell.committed(len(batch.waiters), self._last_seconds, well=failure is None)
 
     def _resume(self) -> None:
         if self._turn is None and self._queue:
@@ -241,7 +253,8 @@ class Writer:
             failure = error if busy else CommitUnknown(f"COMMIT failed: {error}")
         if failure is not None:
             self._recover(failure)
-        self._mean_seconds += (self._clock.monotonic() - started - self._mean_seconds) / 8
+        self._last_seconds = self._clock.monotonic() - started
+        self._mean_seconds += (self._last_seconds - self._mean_seconds) / 8
         self._points.hit("store.after_group_commit")
         return failure
 

@@ -14,7 +14,18 @@ from headwater.adapters.sqlite._connection import Connection, Location
 from headwater.adapters.sqlite._reader import MemorySnapshot, Readers, SqliteSnapshot
 from headwater.adapters.sqlite._writer import Writer
 from headwater.errors import ConfigurationError, StoreCorrupt, StoreForeign, StoreFull, StoreUnavailable
-from headwater.ports import Clock, CrashPoints, Durability, EventLog, Executor, Record, Snapshot, Unit
+from headwater.ports import (
+    Clock,
+    CrashPoints,
+    Durability,
+    EventLog,
+    Executor,
+    Record,
+    Snapshot,
+    StoreCell,
+    StoreLoad,
+    Unit,
+)
 
 __all__ = ["SqliteStore"]
 
@@ -43,7 +54,7 @@ class SqliteStore:
 
     path: a file, or `file:/name?vfs=memdb` for a database in memory that lives as long as somebody has
     it open. framework_schema: the runtime's own tables, idempotent. table_owner: which module a table
-    belongs to, for error messages. migrate: false for tools beside a running server.
+    belongs to, for error messages. migrate: false for tools beside a running server. cell: told of commits.
     """
 
     def __init__(
@@ -61,6 +72,7 @@ class SqliteStore:
         table_owner: Callable[[str], str | None] = lambda _table: None,
         migrate: bool = True,
         waiting_most: int = 10_000,
+        cell: StoreCell | None = None,
     ) -> None:
         self._location = Location(path)
         self._app = app
@@ -74,6 +86,7 @@ class SqliteStore:
         self._table_owner = table_owner
         self._migrate = migrate
         self._waiting_most = waiting_most
+        self._cell = cell
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._open_lock = -1
@@ -106,7 +119,7 @@ class SqliteStore:
                     connection.close()
             self._writer = Writer(
                 self._connect, clock=self._clock, executor=self._executor, points=self._points,
-                waiting_most=self._waiting_most,
+                waiting_most=self._waiting_most, cell=self._cell,
             )
             if self._location.memory:
                 connection.close()
@@ -272,6 +285,14 @@ class SqliteStore:
             raise StoreUnavailable(f"module {self._module}: the store is not open")
         return MemorySnapshot(self._writer) if self._location.memory else SqliteSnapshot(self._readers)
 
+    def load(self) -> StoreLoad:
+        """Return how busy it is."""
+        readers, reading, read_waiting = (0, 0, 0) if self._readers is None else self._readers.counts
+        return StoreLoad(
+            waiting=0 if self._writer is None else self._writer.waiting, readers=readers, reading=reading,
+            read_waiting=read_waiting,
+        )
+
     async def tables(self) -> list[str]:
         """Return the module's own tables."""
         snapshot = self.read()
@@ -336,6 +357,21 @@ class SqliteLog:
             return int((await snapshot.fetch("select coalesce(max(position), 0) from hw_log", {}))[0][0])
         finally:
             snapshot.close()
+
+    async def behind(self, *, after: int, names: Sequence[str], most: int) -> tuple[int, float]:
+        """Return how many records are left, up to a limit, and when the first was committed."""
+        slots = {f"n{i}": name for i, name in enumerate(names)}
+        only = f"and name in ({', '.join(f':{slot}' for slot in slots)})" if slots else ""
+        snapshot = self._store.read()
+        try:
+            ((count, oldest),) = await snapshot.fetch(
+                f"select count(*), min(at) from (select at from hw_log where position > :after {only} "  # noqa: S608
+                "order by position limit :most)",
+                {"after": after, "most": most, **slots},
+            )
+        finally:
+            snapshot.close()
+        return int(count), float(oldest or 0.0)
 
     async def find(self, ids: Sequence[str]) -> Sequence[Record]:
         """Return the records with these ids."""

@@ -1,0 +1,75 @@
+"""Puts the admin listener beside a serving node, and the socket by which workers tell each other how they are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+
+from headwater.cli.settings import Settings
+from headwater.edge.responder import Answers
+from headwater.edge.route import CompiledRoute
+from headwater.edge.server import Limits, Server
+from headwater.ops.access import Access
+from headwater.ops.admin import Admin, Answer
+from headwater.ops.figures import Figures
+from headwater.ops.peers import Peers, socket_path
+from headwater.ops.profile import Profiler
+from headwater.runtime.node import Node
+from headwater.topology.file import Topology
+from headwater.topology.instance import StackSampler, SystemProcess
+from headwater.topology.secrets import resolve
+
+__all__ = ["access_of", "administered"]
+
+CONNECTIONS = 100
+BODY_BYTES = 64 * 1024
+STOP_SECONDS = 1.0
+
+
+def access_of(topology: Topology, *, folder: Path) -> Access:
+    """Return who may ask the admin listener.
+
+    Raises ConfigurationError when others could without a token, or when the token is not there.
+    """
+    said = topology.admin
+    token = None if said.token is None else resolve(said.token, environment=os.environ, folder=folder)
+    return Access(said.host, token)
+
+
+@contextlib.asynccontextmanager
+async def administered(
+    node: Node, server: Server, routes: Sequence[CompiledRoute], settings: Settings, topology: Topology, *,
+    listener: socket.socket | None, pages: Mapping[str, Answer] | None = None,
+) -> AsyncGenerator[Admin | None]:
+    """Let a started node and its edge be looked after; nothing happens when no admin port is asked for.
+
+    listener: where people and machines ask, in the one worker that answers them. pages: what else there is.
+    """
+    if settings.admin_port is None:
+        yield None
+        return
+    data, parts = Path(settings.data), node.parts
+    figures = Figures(node, SystemProcess(data), slot=settings.slot, server=server, routes=routes)
+    admin = Admin(
+        figures, access=access_of(topology, folder=Path(settings.folder)),
+        peers=Peers(data / "run", [slot for slot in range(settings.workers) if slot != settings.slot]),
+        profiler=Profiler(StackSampler, parts.executor), pages=pages,
+    )
+    limits = Limits(connections=CONNECTIONS, body_bytes=BODY_BYTES)
+    inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)
+    outer = Server(Answers(admin.respond), clock=parts.clock, limits=limits)
+    figures.start()
+    place = socket_path(data / "run", settings.slot)
+    try:
+        await inner.start(path=place)
+        if listener is not None:
+            await outer.start(listener)
+        yield admin
+    finally:
+        await outer.stop(within=STOP_SECONDS)
+        await inner.stop(within=STOP_SECONDS)
+        Path(place).unlink(missing_ok=True)
+        figures.stop()

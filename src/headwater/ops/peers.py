@@ -1,0 +1,91 @@
+"""Workers of one instance tell each other how they are: by Unix sockets that their own user alone may use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headwater.errors import HeadwaterError
+from headwater.ops.snapshot import Missing, Snapshot
+
+__all__ = ["SNAPSHOT_PATH", "Peers", "Silent", "socket_path"]
+
+SNAPSHOT_PATH = "/snapshot.msgpack"
+PEER_SECONDS = 1.0
+ANSWER_BYTES_MOST = 64 * 1024 * 1024
+_SUN_PATH = 100
+_decoder = msgspec.msgpack.Decoder(Snapshot)
+
+
+class Silent(HeadwaterError):
+    """A worker does not answer, or not as it should."""
+
+    code = "worker-silent"
+
+
+def socket_path(run: Path, slot: int) -> str:
+    """Return where the worker in a slot answers. Not *.sock: those are the bell's."""
+    path = str(run / f"admin-{slot}.socket")
+    # a socket's path may have about 100 bytes; a longer one is reached through the working folder
+    return path if len(os.fsencode(path)) < _SUN_PATH else os.path.relpath(path)
+
+
+class Peers:
+    """The other workers of an instance. slots: theirs."""
+
+    def __init__(self, run: Path, slots: Sequence[int]) -> None:
+        self._run = run
+        self._slots = tuple(slots)
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Who should be there."""
+        return self._slots
+
+    async def snapshots(self) -> tuple[list[Snapshot], list[Missing]]:
+        """Return what every worker tells of itself, and who does not."""
+        answers = await asyncio.gather(*(self._snapshot(slot) for slot in self._slots))
+        return (
+            [answer for answer in answers if isinstance(answer, Snapshot)],
+            [answer for answer in answers if isinstance(answer, Missing)],
+        )
+
+    async def _snapshot(self, slot: int) -> Snapshot | Missing:
+        try:
+            _, _, body = await self.get(slot, SNAPSHOT_PATH, within=PEER_SECONDS)
+            return _decoder.decode(body)
+        except (Silent, msgspec.MsgspecError) as error:
+            return Missing(slot=slot, reason=str(error))
+
+    async def get(self, slot: int, target: str, *, within: float) -> tuple[int, bytes, bytes]:
+        """Ask one worker; return status, content type and body. Raises Silent."""
+        try:
+            async with asyncio.timeout(within):
+                return await _get(socket_path(self._run, slot), target)
+        except TimeoutError:
+            raise Silent(f"no answer within {within:g} s") from None
+        except OSError as error:
+            raise Silent(f"not there: {error.strerror or error}") from None
+
+
+async def _get(path: str, target: str) -> tuple[int, bytes, bytes]:
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        writer.write(f"GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+        answer = bytearray()
+        while part := await reader.read(256 * 1024):
+            answer += part
+            if len(answer) > ANSWER_BYTES_MOST:
+                raise Silent("it answers too much")
+    finally:
+        writer.close()
+    head, end, body = bytes(answer).partition(b"\r\n\r\n")
+    line, *lines = head.split(b"\r\n")
+    headers = dict(one.lower().split(b": ", 1) for one in lines if b": " in one)
+    if not end or int(headers.get(b"content-length", b"0")) != len(body):
+        raise Silent("it broke off in the middle of its answer")
+    return int(line.split(b" ")[1]), headers.get(b"content-type", b""), body
