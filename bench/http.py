@@ -145,7 +145,7 @@ class Server:
             if self.process.poll() is not None:
                 break
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/hello", timeout=2).read()  # noqa: S310
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/hello", timeout=2).read()
                 return
             time.sleep(0.05)
         self.stop()

@@ -10,7 +10,6 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 
-
 class Hello(BaseModel):
     message: str
 

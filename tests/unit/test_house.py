@@ -78,6 +78,7 @@ CALLS = {
 # Adapters meet the outside world, the tool works with processes, and the testing tools stand beside the house.
 ALLOWED_ROOMS = ("adapters", "cli", "testing")
 ALLOWED_FILES = {
+    "runtime/watchdog.py": "a thread watches the loop from outside",
     "topology/crash.py": "kills the process where a test asks for it",
     "topology/secrets.py": "makes the key that tokens are signed with in development",
 }

@@ -34,6 +34,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "code"),
     [
+        ('[traces]\nratio = 0.1\notlp_secret = "abc"\n', 3, "plain-secret"),
+        ("[traces]\nratio = 2.0\n", 2, "wrong-type"),
         ("[data]\n\n[htp]\nport = 1\n", 3, "unknown-key"),
         ("[http]\nprot = 1\n", 2, "unknown-key"),
         ("[http]\nport = 1\nport = 2\n", 3, "duplicate-key"),

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headwater.cli.observing import observed
 from headwater.cli.settings import Settings
 from headwater.errors import ConfigurationError
 from headwater.model.app import App
+from headwater.runtime.logs import configure_logs, log_style
 from headwater.runtime.parts import DeliveryFaults
 from headwater.topology.assemble import assemble
 from headwater.topology.crash import crash_points
 from headwater.topology.file import Topology
 from headwater.topology.project import Project
+from headwater.topology.telemetry import trace_settings
 
 __all__ = ["listen", "run_loop", "serve", "settings_of"]
 
@@ -82,6 +85,7 @@ async def serve(
     """
     from headwater.cli.edge import open_edge
 
+    configure_logs(log_style(os.environ))
     events = topology.events
     if settings.dev and not (events.duplicate or events.delay):
         faults: DeliveryFaults | None = DeliveryFaults(duplicate=0.3, delay=0.2)
@@ -91,17 +95,20 @@ async def serve(
     node = assemble(
         app, data=Path(settings.data), durability=topology.data.durability, instance=settings.instance,
         slot=settings.slot, encode=settings.dev or topology.process.encode, faults=faults,
-        points=crash_points(os.environ),
+        points=crash_points(os.environ), tracing=trace_settings(topology.traces, dev=settings.dev),
     )
     stop = _stop_on_signals()
     await node.start()
     try:
-        edge = open_edge(app, node, settings, topology)
-        await edge.start(listener)
-        started()
-        await stop.wait()
-        node.ready = False
-        await edge.stop(within=DRAIN_SECONDS)
+        async with observed(node, settings, topology):
+            edge = open_edge(app, node, settings, topology)
+            await edge.start(listener)
+            if topology.http.socket is not None and settings.slot == 0:
+                await edge.start(path=str(Path(settings.folder) / topology.http.socket))
+            started()
+            await stop.wait()
+            node.pause()
+            await edge.stop(within=DRAIN_SECONDS)
     finally:
         await node.stop(within=DRAIN_SECONDS)
 

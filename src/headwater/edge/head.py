@@ -12,8 +12,19 @@ import re
 from headwater.edge.problems import Rejected
 
 __all__ = [
-    "HEADERS_MOST", "HEADER_BYTES_MOST", "HEAD_BYTES_MOST", "LINE", "MATTERING", "METHODS", "TARGET_BYTES_MOST", "Headers",
-    "check_target", "check_unfinished", "framing_of", "read_line", "read_headers",
+    "HEADERS_MOST",
+    "HEADER_BYTES_MOST",
+    "HEAD_BYTES_MOST",
+    "LINE",
+    "MATTERING",
+    "METHODS",
+    "TARGET_BYTES_MOST",
+    "Headers",
+    "check_target",
+    "check_unfinished",
+    "framing_of",
+    "read_headers",
+    "read_line",
 ]
 
 TARGET_BYTES_MOST = 8 * 1024
@@ -26,7 +37,10 @@ Headers = dict[bytes, bytes]
 REMEMBERED_MOST = 2_048
 REMEMBERED_BYTES_MOST = 256
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*")
+_SEEN = rb"[\x21-\x7e\x80-\xff]"
+_HEADER = re.compile(
+    rb"(" + _TOKEN + rb"):[ \t]*((?:" + _SEEN + rb"(?:[\t\x20-\x7e\x80-\xff]*" + _SEEN + rb")?)?)[ \t]*"
+)
 _METHOD = re.compile(rb"[A-Z][A-Z-]*")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _DIGITS = re.compile(rb"\d{1,19}")

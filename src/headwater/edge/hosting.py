@@ -17,38 +17,12 @@ from asyncio import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
-__all__ = ["Hosts", "Waiting", "resumed"]
+from headwater.runtime.waiting import Waiting
+
+__all__ = ["Hosts", "awaited"]
 
 A = TypeVar("A")
 T = TypeVar("T")
-Work = Coroutine[Any, Any, T]
-
-
-class Waiting:
-    """Work that has begun and waits for something. `rest`, started, first hands out what it waits for."""
-
-    __slots__ = ("rest",)
-
-    def __init__(self, rest: Work[Any]) -> None:
-        self.rest = rest
-
-
-@types.coroutine
-def resumed(work: Any, waits_for: Any) -> Generator[Any, Any, Any]:
-    """Go on with work that has been stepped once and waits for something; return its result."""
-    try:
-        while True:
-            try:
-                answer = yield waits_for
-            except GeneratorExit:
-                work.close()
-                raise
-            except BaseException as error:
-                waits_for = work.throw(error)
-            else:
-                waits_for = work.send(answer)
-    except StopIteration as done:
-        return done.value
 
 
 class _Host(Coroutine[Any, Any, None]):
@@ -56,17 +30,17 @@ class _Host(Coroutine[Any, Any, None]):
 
     __slots__ = ("_done", "_started", "_wake", "_work", "alive", "context", "task", "values")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._work: Work[Any] | None = None
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+        self._work: Generator[Any, Any, Any] | None = None
         self._started = False
         self._done: Callable[[Any], None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self.alive = True
-        self.context = contextvars.copy_context()
+        self.context = context
         self.values = len(self.context)
         self.task: asyncio.Task[None] = loop.create_task(self, context=self.context)
 
-    def take(self, work: Work[Any], done: Callable[[Any], None]) -> None:
+    def take(self, work: Generator[Any, Any, Any], done: Callable[[Any], None]) -> None:
         """Go on with `work`; tell `done` its result."""
         self._work, self._done = work, done
         self.alive = False
@@ -117,12 +91,16 @@ class _Host(Coroutine[Any, Any, None]):
 
 
 class Hosts:
-    """The spare task of one loop. Not thread-safe."""
+    """The spare task of one loop. Not thread-safe.
 
-    __slots__ = ("_loop", "_spare")
+    Every request begins with a copy of the context in which this was made.
+    """
+
+    __slots__ = ("_context", "_loop", "_spare")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = contextvars.copy_context()
         self._spare: _Host | None = None
 
     def run(
@@ -135,12 +113,12 @@ class Hosts:
         """
         loop, host = self._loop, self._spare
         if host is None or not host.alive:
-            host = self._spare = _Host(loop)
+            host = self._spare = _Host(loop, self._context.copy())
         task = host.task
         try:
             _enter_task(loop, task)
         except RuntimeError:  # called from inside another task
-            return loop.create_task(_tell(start, given, done))
+            return loop.create_task(_tell(start, given, done), context=self._context.copy())
         try:
             result = host.context.run(start, given)
         finally:
@@ -163,4 +141,10 @@ class Hosts:
 
 async def _tell(start: Callable[[A], T | Waiting], given: A, done: Callable[[T], None]) -> None:
     result = start(given)
-    done(await result.rest if isinstance(result, Waiting) else result)
+    done((await awaited(result)) if isinstance(result, Waiting) else result)  # pyright: ignore[reportArgumentType]
+
+
+@types.coroutine
+def awaited(waiting: Waiting) -> Generator[Any, Any, Any]:
+    """Go on with work, from a coroutine."""
+    return (yield from waiting.rest)

@@ -22,7 +22,8 @@ class Request(Struct):
     joined. body: what was sent, once it is complete; `stream` in its place where the route asked for pieces.
     peer: address of the client, "" when unknown; behind a configured proxy, the one that it names.
     secure: whether the client came by TLS, here or at a configured proxy. id, identity: known once it was admitted;
-    plain: no header that matters to routes is there, save those about the body. more: headers that its answer will carry besides.
+    plain: no header that matters to routes is there, save those about the body. more: headers that its answer
+    will carry besides. packed: the answer is wanted as MessagePack.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Request(Struct):
     id: str = ""
     identity: Identity = ANONYMOUS
     more: tuple[tuple[bytes, bytes], ...] = ()
+    packed: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value; several of one name are joined with commas."""
@@ -48,7 +50,8 @@ class Response(Struct):
     """One answer.
 
     headers: besides the `fixed` ones, which stand as on the wire, each ended by CR LF. stream: pieces of a body
-    in place of `body`; `length` is how many bytes they make together, None when nobody knows. id: of the request.
+    in place of `body`; `length` is how many bytes they make together, None when nobody knows.
+    id: of the request. usual: a plain 200 without `headers` and `stream`, and with an `id`.
     """
 
     status: int
@@ -58,6 +61,7 @@ class Response(Struct):
     stream: AsyncIterator[bytes] | None = None
     length: int | None = None
     id: str = ""
+    usual: bool = False
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Return all its own headers as pairs."""

@@ -17,9 +17,9 @@ __all__ = ["Param", "decode_text", "parse_query"]
 
 
 class Param:
-    """One field that is read from text. `many`: a query key that may come several times."""
+    """A field that is read from text. many: a query key that may come several times. plain: the text is the value."""
 
-    __slots__ = ("many", "name", "read")
+    __slots__ = ("many", "name", "plain", "read")
 
     def __init__(self, name: str, hint: Any) -> None:
         self.name = name
@@ -30,6 +30,7 @@ class Param:
         if read is None:
             raise TypeError(f"a {inner} cannot be written in a path or a query string")
         self.read = read
+        self.plain = read is _same
 
 
 def _reader(hint: Any) -> Callable[[str], Any] | None:
@@ -46,7 +47,11 @@ def _reader(hint: Any) -> Callable[[str], Any] | None:
         return _whole
     if float in kinds:
         return _number
-    return lambda text: text
+    return _same
+
+
+def _same(text: str) -> Any:
+    return text
 
 
 def _kinds(hint: Any) -> list[Any]:

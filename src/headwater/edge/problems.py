@@ -22,6 +22,7 @@ from headwater.errors import (
 )
 from headwater.model.codec import to_json
 from headwater.model.message import Failure
+from headwater.model.secret import masked_bytes
 from headwater.model.strict import NotJson
 
 __all__ = ["PROBLEM", "Rejected", "Unauthenticated", "problem", "problem_of"]
@@ -59,7 +60,7 @@ def problem(
         "type": f"urn:headwater:problem:{code}", "title": HTTPStatus(status).phrase, "status": status,
         "code": code, "detail": detail, "instance": f"urn:request:{request_id}", **more,
     }
-    return Response(status, to_json(body), (PROBLEM, *headers))
+    return Response(status, masked_bytes(to_json(body)), (PROBLEM, *headers))
 
 
 def problem_of(error: BaseException, request_id: str) -> Response:

@@ -26,6 +26,7 @@ from headwater.edge.head import (
 )
 from headwater.edge.http import Request, Response
 from headwater.edge.problems import Rejected, problem_of
+from headwater.edge.proxies import read_proxy_line
 from headwater.edge.sending import send
 from headwater.edge.stream import BodyStream
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from headwater.edge.responder import Route
     from headwater.edge.server import Server
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "ProxiedConnection"]
 
 HELD_MOST = 64 * 1024
 SHORT_HEAD = 2048
@@ -55,16 +56,16 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_again", "_block", "_body", "_can_write", "_framing", "_headers", "_held", "_keep_alive", "_length",
-        "_newer", "_parts", "_peer", "_plain", "_reading", "_request", "_route", "_server", "_task", "_transport", "_usual", "answered", "body_bytes",
-        "secure", "since", "state", "stuck_since",
+        "_again", "_block", "_body", "_can_write", "_framing", "_headers", "_held", "_keep_alive", "_length", "_newer",
+        "_parts", "_peer", "_plain", "_reading", "_request", "_route", "_server", "_task", "_transport", "_usual",
+        "answered", "body_bytes", "secure", "since", "state", "stuck_since",
     )
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._held = b""  # received, not yet taken
-        self._block = b"\n"  # the headers of the last request, as bytes and read
+        self._block: bytes | None = None  # the headers of the last request, as bytes and read
         self._headers: Headers = {}
         self._plain = False  # whether none of them matters to routes
         self._length = 0  # of the body that they tell of, -1 for chunks
@@ -167,13 +168,17 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _begin(self, data: bytes, at: int, end: int) -> int:
-        """Begin the request whose head lies between `at` and `end`; return where in `data` to go on. Raises Rejected."""
+        """Begin the request whose head lies between `at` and `end`; return where to go on in `data`.
+
+        Raises Rejected.
+        """
         line_end = data.find(b"\r\n", at)
         server = self._server
         line, block = data[at:line_end], data[line_end + 2 : end]
         known = server.lines.get(line)
         match = None if known is not None or len(line) > TARGET_BYTES_MOST else LINE.fullmatch(line)
-        if block != self._block or not self._newer or (known is None and match is None):  # most clients say the same again
+        # most clients say the same again
+        if block != self._block or not self._newer or (known is None and match is None):
             self._read_block(line, block)
         if known is not None:
             method, path, route = known
@@ -229,10 +234,10 @@ class Connection(asyncio.Protocol):
         self.state = "busy"
         self._request = request
         outcome = self._server.hosts.run(route.start, request, self._answer)
-        if outcome.__class__ is Response:
-            self._answer(outcome)  # type: ignore[arg-type]
+        if isinstance(outcome, Response):
+            self._answer(outcome)
         else:
-            self._task = outcome  # type: ignore[assignment]
+            self._task = outcome
 
     def _expect_body(self, route: Route, request: Request, data: bytes, at: int) -> int:
         """Take the body if all of it is there; else decide first whether it is wanted at all. Raises Rejected."""
@@ -314,43 +319,54 @@ class Connection(asyncio.Protocol):
     def _answer(self, response: Response) -> None:
         """Write an answer; called when it is ready, in the request's task if it has one."""
         self._task = None
-        transport = self._transport
+        transport, server, request = self._transport, self._server, self._request
+        if (
+            self._usual and response.usual and transport is not None and self._framing is None
+            and not server.draining and server.points.strike is None and self.state == "busy"
+        ):
+            # what nearly every answer is: written in one piece, and the connection stays
+            body = response.body
+            head = b"%b%d\r\n%bx-request-id: %b\r\n\r\n" % (
+                server.ok, len(body), response.fixed, response.id.encode()
+            )
+            transport.write(head + body if request is None or request.method != "HEAD" else head)
+            self._request = None
+            self.answered = True
+            self.state = "idle"
+            self.since = server.tick
+            if self._held or not self._reading:
+                self._go_on()
+            return
         if transport is None or transport.is_closing():
             return
         if self._framing is not None or self.state == "lingering":  # answered before all of the body was there
             self._last_answer(response)
-            return
-        server, request = self._server, self._request
-        if self._usual and response.status == 200 and response.stream is None and response.id and not server.special:
-            # what nearly every answer is: written in one piece, and the connection stays
-            body = response.body
-            more = response.fixed
-            for pair in response.headers:
-                more += b"%b: %b\r\n" % pair
-            head = b"%b%d\r\n%bx-request-id: %b\r\n\r\n" % (server.ok, len(body), more, response.id.encode())
-            transport.write(head if request is not None and request.method == "HEAD" else head + body)
-            self.answered = True
-            self._next()
             return
         keep = self._keep_alive and not server.draining
         if response.stream is not None:
             self._task = asyncio.get_running_loop().create_task(self._stream(response, keep=keep))
             return
         self._write(response, keep=keep, bodiless=request is not None and request.method == "HEAD")
-        if not keep:
+        if keep:
+            self._next()
+        else:
             transport.close()
-            return
-        self._next()
 
     def _next(self) -> None:
-        """Be ready for the next request; those that wait are taken by the caller, or in the loop's next turn."""
+        """Be ready for the next request."""
         self._request = None
         self.state = "idle"
         self.since = self._server.tick
-        if self._held and not self._again:
-            self._again = True
-            asyncio.get_running_loop().call_soon(self._take_held)
-        elif not self._reading and self._transport is not None:
+        if self._held or not self._reading:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what has been waiting, in the loop's next turn; read on if nothing has."""
+        if self._held:
+            if not self._again:
+                self._again = True
+                asyncio.get_running_loop().call_soon(self._take_held)
+        elif self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
 
@@ -432,7 +448,8 @@ class Connection(asyncio.Protocol):
             more += b"transfer-encoding: chunked\r\n"
         transport.write(b"%b%b\r\n%b\r\n" % (_LINES[response.status], self._server.date, more))
         self.answered = True
-        whole = await send(response, transport, self, chunked=response.length is None and self._newer, skip=request.method == "HEAD")
+        chunked = response.length is None and self._newer
+        whole = await send(response, transport, self, chunked=chunked, skip=request.method == "HEAD")
         self._task = None
         if self._transport is None:
             return
@@ -464,6 +481,41 @@ class Connection(asyncio.Protocol):
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
+
+
+class ProxiedConnection(Connection):
+    """A connection that, when it comes from a named proxy, begins with the PROXY protocol."""
+
+    __slots__ = ("_told",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        proxies = self._server.proxies
+        self._told = proxies is None or not proxies.trusts(self._peer)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the first line, then bytes as any connection does."""
+        if self._told:
+            super().data_received(data)
+            return
+        data = self._held + data
+        self._held = b""
+        self.state = "head"
+        try:
+            found = read_proxy_line(data)
+        except Rejected:  # whoever speaks here speaks no HTTP, so there is nobody to answer
+            self.abort()
+            return
+        if found is None:
+            self._held = data
+            return
+        address, at = found
+        self._told = True
+        if address is not None:
+            self._peer = address
+        if at < len(data):
+            super().data_received(data[at:])
 
 
 def _lines(response: Response) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Set
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
-from headwater.edge.hosting import Waiting
 from headwater.edge.http import Request, Response
 from headwater.edge.problems import problem_of
+from headwater.runtime.waiting import Waiting
 
 __all__ = ["Answers", "Responder", "Route"]
 
@@ -46,7 +47,7 @@ class Responder(Protocol):
     """Finds routes."""
 
     @property
-    def known(self) -> Set[bytes]:
+    def known(self) -> AbstractSet[bytes]:
         """Paths that are known to be well-formed."""
         ...
 
@@ -66,7 +67,7 @@ class Answers:
     streams = False
     body_most: int | None = None
     known: frozenset[bytes] = frozenset()
-    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}  # noqa: RUF012 - it is never written
+    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}
 
     def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
         self._function = function
@@ -81,7 +82,7 @@ class Answers:
 
     def start(self, request: Request) -> Response | Waiting:
         """Ask the function, as far as that goes."""
-        return Waiting(self.respond(request))
+        return Waiting(self.respond(request).__await__())
 
     async def respond(self, request: Request) -> Response:
         """Ask the function. A mistake in it is an internal error to the caller."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import NoneType
 from typing import Any, get_args
 
 from headwater.edge.auth import Guard
-from headwater.edge.hosting import Waiting, resumed
+from headwater.edge.hosting import awaited
 from headwater.edge.http import SECURITY, Request, Response
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
+from headwater.edge.representation import COMPRESSED_LEAST, JSON, Packers, Representation, accepted
 from headwater.edge.surroundings import RequestIds, Surroundings, token_header
 from headwater.errors import Draining, Overloaded
 from headwater.model.api import Route, public
@@ -18,11 +19,14 @@ from headwater.model.codec import to_json
 from headwater.model.context import Context
 from headwater.model.contract import PRIORITIES
 from headwater.runtime.node import Node
+from headwater.runtime.waiting import Waiting
 
-__all__ = ["CompiledRoute", "Gate"]
+__all__ = ["CompiledRoute", "Gate", "Gates"]
 
 Gate = Callable[[Request], tuple[tuple[bytes, bytes], ...]]
 """Asked of every request before its body is read; returns headers for the answer, raises to refuse."""
+Gates = tuple[tuple[Gate, ...], tuple[Gate, ...]]
+"""What is asked before it is known who asks, and after."""
 
 
 class CompiledRoute:
@@ -31,35 +35,46 @@ class CompiledRoute:
     streams = False
     body_most: int | None = None
 
-    def __init__(self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: tuple[Gate, ...] = ()) -> None:
+    def __init__(
+        self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: Gates, packers: Packers
+    ) -> None:
         contract = route.contract
         self.declared = route
         self.counts = [0] * 6
         self._node = node
         self._ids = ids
+        self._new_id = ids.new
         self._guard = guarded
-        self._gates = gates
+        self._before, self._after = gates
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
         self._read = Reading(route).read
         self._context = Surroundings(contract, node).context
-        self._invoke = node.table[contract.message].invoke
+        self._call = node.table[contract.message].start
         self._query = contract.kind == "query"
         self._status = route.status
+        self._usual = route.status == 200
         self._optional = contract.result is NoneType or NoneType in get_args(contract.result)
         kept = b"no-store" if route.http_cache is None else route.http_cache.control.encode()
-        self._fixed = b"content-type: application/json\r\ncache-control: " + kept + b"\r\n" + SECURITY
+        self._plain_fixed = b"cache-control: " + kept + b"\r\n" + SECURITY
+        self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
+        tagged = route.http_cache is not None
+        self._represented = Representation(route.status, fixed=self._plain_fixed, tagged=tagged, packers=packers)
+        self._simple = not tagged  # whether a request without particular wishes gets just its JSON
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
-        request.id = self._ids.new() if request.plain else self._ids.of(request)
+        request.id = self._new_id() if request.plain else self._ids.of(request)
         try:
-            node = self._node
-            if self._rank > node.lowest or node.in_flight >= node.parts.in_flight_most or not node.ready:
+            if self._rank > self._node.lowest:
                 self._refuse()
+            for gate in self._before:
+                request.more += gate(request)
             if not (request.plain and self._open):
                 request.identity = self._guard(request)
-            for gate in self._gates:
+                accept = request.headers.get(b"accept")
+                request.packed = accept is not None and accepted(accept) is not JSON
+            for gate in self._after:
                 request.more += gate(request)
         except Exception as error:
             return self._finished(problem_of(error, request.id), request)
@@ -78,39 +93,46 @@ class CompiledRoute:
                 return refused
         try:
             context = self._context(request)
-            work: Any = self._invoke(self._read(request, context.idempotency_key), context, read=True)
-            try:
-                waits_for = work.send(None)
-            except StopIteration as done:
-                return self._answer(done.value, request, context)
-            return Waiting(self._rest(work, waits_for, request, context))
+            result = self._call(self._read(request, context.idempotency_key), context)
+            if isinstance(result, Waiting):
+                return Waiting(self._rest(result.rest, request, context))
+            return self._answer(result, request, context)
         except Exception as error:
             return self._finished(problem_of(error, request.id), request)
 
-    async def _rest(self, work: Any, waits_for: Any, request: Request, context: Context) -> Response:
+    def _rest(
+        self, work: Generator[Any, Any, Any], request: Request, context: Context
+    ) -> Generator[Any, Any, Response]:
         node = self._node
-        node.in_flight += 1
+        node.enter()
         try:
-            return self._answer(await resumed(work, waits_for), request, context)
+            return self._answer((yield from work), request, context)
         except Exception as error:
             return self._finished(problem_of(error, request.id), request)
         finally:
-            node.in_flight -= 1
-            if not node.ready:
-                node.left()
+            node.leave()
 
     async def respond(self, request: Request) -> Response:
         """Answer one request. Never raises but when cancelled."""
         begun = self.start(request)
-        return await begun.rest if isinstance(begun, Waiting) else begun
+        return await awaited(begun) if isinstance(begun, Waiting) else begun
 
     def _answer(self, result: Any, request: Request, context: Context) -> Response:
+        if (result is None and self._optional) or request.more or context.token or not self._simple:
+            return self._unusual(result, request, context)
+        body = to_json(result)
+        if request.packed or (len(body) >= COMPRESSED_LEAST and not request.plain):
+            return self._unusual(result, request, context)
+        self.counts[2] += 1
+        return Response(self._status, body, (), self._fixed, None, None, request.id, self._usual)
+
+    def _unusual(self, result: Any, request: Request, context: Context) -> Response:
         if result is None and self._optional:
             response = self._nothing(request)
         else:
-            response = Response(self._status, to_json(result), (), self._fixed)
+            response = self._represented.of(result, request)
         if context.token and not self._query:
-            response.headers = (token_header(context.token),)
+            response.headers += (token_header(context.token),)
         return self._finished(response, request)
 
     def _nothing(self, request: Request) -> Response:

@@ -7,26 +7,29 @@ route's function does authorisation, reading, the call and the answer in that or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
-from types import MappingProxyType
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from headwater.edge.auth import NoVerifier, Verifier, guard
+from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
+from headwater.edge.blobs import DownloadRoute, UploadRoute, is_blob
+from headwater.edge.gates import Gatekeeper
 from headwater.edge.http import Request, Response
 from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
 from headwater.edge.reading import names_in
+from headwater.edge.representation import Packers
 from headwater.edge.responder import Answers
 from headwater.edge.responder import Route as Answering
-from headwater.edge.route import CompiledRoute, Gate
+from headwater.edge.route import CompiledRoute
 from headwater.edge.surroundings import RequestIds
 from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
+from headwater.model.web import Cors
 from headwater.runtime.node import Node
 
 __all__ = ["Router"]
 
-Gates = Callable[[Route], tuple[Gate, ...]]
 JSON = (b"content-type", b"application/json")
 _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 
@@ -34,27 +37,30 @@ _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 class _Place:
     """One point of the path trie: where the next segment leads, and what answers here."""
 
-    __slots__ = ("any", "methods", "static", "where")
+    __slots__ = ("any", "cors", "methods", "static", "where")
 
     def __init__(self) -> None:
         self.static: dict[str, _Place] = {}
         self.any: _Place | None = None
         self.methods: dict[str, Answering] = {}
         self.where: dict[str, str] = {}
+        self.cors: dict[str, Cors] = {}
 
 
 class Router:
     """All routes of an application over one node.
 
-    gates: what each route asks of a request besides its authorisation, such as rate limits. pages: what answers GET at
-    paths besides the routes.
+    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what answers
+    GET at paths besides the routes.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
 
     def __init__(
         self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
-        gates: Gates = lambda _route: (), pages: Mapping[bytes, Answering] = MappingProxyType({}),
+        upload_most: int = 1024**3,
+        packers: Packers | None = None,
+        pages: Mapping[bytes, Answering] | None = None,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -64,14 +70,16 @@ class Router:
         self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
-        self._gates = gates
+        self._gates = Gatekeeper(node.parts.clock)
+        self._upload_most = upload_most
+        self._packers = packers or {}
         self._add_fixed("GET", b"/livez", self._alive)
         self._add_fixed("GET", b"/readyz", self._ready)
         for api in apis:
             for route in api.routes:
                 self._add(route)
                 self.routes.append(route)
-        for path, page in pages.items():
+        for path, page in (pages or {}).items():
             self._add_page(path, page)
 
     async def respond(self, request: Request) -> Response:
@@ -85,7 +93,7 @@ class Router:
     # --- finding ------------------------------------------------------------------------------
 
     @property
-    def known(self) -> Set[bytes]:
+    def known(self) -> AbstractSet[bytes]:
         """The paths without parameters."""
         return self._whole.keys()
 
@@ -120,8 +128,8 @@ class Router:
         if method != "OPTIONS":
             raise Rejected(405, "method-not-allowed", f"{method} is not possible here", (allow,))
 
-        async def options(_request: Request) -> Response:
-            return Response(204, b"", (allow,))
+        async def options(request: Request) -> Response:
+            return Response(204, b"", (allow, *self._gates.preflight(request, place.cors)))
 
         return Answers(options)
 
@@ -169,14 +177,31 @@ class Router:
                 f"{told} is the same as the route at {place.where[route.method]}", where=route.where
             )
         guarded = guard(route.auth, self._verifier)
-        compiled = CompiledRoute(route, guarded, self.node, self._ids, self._gates(route))
+        compiled = self._compile(route, guarded, told)
         self.compiled.append(compiled)
         place.methods[route.method] = compiled
         place.where[route.method] = route.where
+        if route.cors is not None:
+            place.cors[route.method] = route.cors
         if "{" not in route.path and route.path.isascii():
             path = route.path.encode()
             self._whole[path] = place
             self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
+
+    def _compile(self, route: Route, guarded: Guard, told: str) -> CompiledRoute:
+        given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers)
+        if route.upload is None and not is_blob(route.contract.result):
+            return CompiledRoute(*given)
+        files = self.node.parts.files
+        if files is None:
+            raise ConfigurationError(f"{told} needs a file store, and this node has none", where=route.where)
+        if route.upload is not None:
+            upload = UploadRoute(*given)
+            upload.prepare(files, self._upload_most)
+            return upload
+        download = DownloadRoute(*given)
+        download.prepare(files)
+        return download
 
     def _place(self, route: Route, told: str) -> _Place:
         place = self._root

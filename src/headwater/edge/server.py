@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
+import stat
 from collections.abc import Mapping
 from datetime import datetime
 
 from headwater.edge.hosting import Hosts
 from headwater.edge.problems import Rejected
-from headwater.edge.protocol import Connection
+from headwater.edge.protocol import Connection, ProxiedConnection
 from headwater.edge.proxies import Proxies
 from headwater.edge.responder import Responder
 from headwater.edge.tls import Certificates
@@ -105,10 +107,13 @@ class Server:
         self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None, host: str, port: int, path: str | None,
         context: ssl.SSLContext | None,
     ) -> asyncio.Server:
+        kind = ProxiedConnection if self.proxies is not None and self.proxies.protocol else Connection
+
         def make() -> Connection:
-            return Connection(self)
+            return kind(self)
 
         if path is not None:
+            _remove_stale(path)
             old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
             try:
                 return await loop.create_unix_server(make, path, backlog=BACKLOG)
@@ -151,11 +156,6 @@ class Server:
             self._sweeper.cancel()
         if self._hosts is not None:
             self._hosts.close()
-
-    @property
-    def special(self) -> bool:
-        """Whether answers need more than to be written: while draining, or when a crash is to come before them."""
-        return self.draining or self.points.strike is not None
 
     # --- connections --------------------------------------------------------------------------
 
@@ -201,6 +201,19 @@ class Server:
         if connection.state == "head" or not connection.answered:
             return seconds > limits.head_seconds
         return seconds > limits.idle_seconds
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket's file that a killed process has left. Raises OSError when somebody listens there."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode if os.path.exists(path) else 0):  # noqa: PTH110, PTH116 - also for bytes
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108
+            return
+    raise OSError(errno.EADDRINUSE, "somebody listens there already")
 
 
 def _http_date(now: datetime) -> bytes:

@@ -16,11 +16,11 @@ from headwater.model.context import Context
 from headwater.model.contract import Contract
 from headwater.ports import Ids
 from headwater.runtime.node import Node
+from headwater.runtime.traceparent import parsed
 
 __all__ = ["RequestIds", "Surroundings", "token_header"]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_TRACE = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _SECONDS = re.compile(rb"\d{1,6}(?:\.\d{1,6})?")
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 TOKEN_BYTES_MOST = 2_048
@@ -28,9 +28,7 @@ _token = msgspec.json.Decoder(dict[str, int])
 
 
 class RequestIds:
-    """Ids for requests: what the client sent if it is decent, else our own: a part that is new for each process, and a
-    number.
-    """
+    """Ids for requests: what the client sent if it is decent, else a part that is new for each process and a number."""
 
     __slots__ = ("_next", "_prefix")
 
@@ -72,9 +70,7 @@ class Surroundings:
         )
         trace = header(b"traceparent")
         if trace is not None:
-            found = _TRACE.fullmatch(trace)
-            if found is not None:
-                context.trace_id, context.span_id = found[1].decode(), found[2].decode()
+            context.trace_id, context.span_id, context.sampled = parsed(trace.decode("latin-1"))
         session = header(b"session-token")
         if session is not None:
             context.token = _session(session)

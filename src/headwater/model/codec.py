@@ -15,7 +15,7 @@ import msgspec
 from headwater.errors import DecodeError, FieldError
 from headwater.model.secret import MASK, Secret, load
 
-__all__ = ["Codec", "field_error", "from_json", "load_foreign", "to_json"]
+__all__ = ["Codec", "field_error", "from_json", "load_foreign", "to_json", "to_msgpack"]
 
 _PLACE = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
@@ -49,6 +49,8 @@ _packed = msgspec.msgpack.Encoder(enc_hook=_pack_foreign)
 
 to_json = _json.encode
 """Encode any message, value or answer as JSON. A Secret is written as `***`."""
+to_msgpack = msgspec.msgpack.Encoder(enc_hook=_dump_foreign).encode
+"""Encode an answer as MessagePack, for the outside: a Secret is written as `***`."""
 
 
 class Codec:

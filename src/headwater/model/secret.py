@@ -11,7 +11,7 @@ import base64
 import hmac
 import json
 import re
-from typing import Any, Generic, Never, Self, TypeVar, cast, get_args
+from typing import Any, Generic, Never, Self, TypeVar, get_args
 from urllib.parse import quote
 
 __all__ = ["MASK", "Secret", "masked", "masked_bytes", "register_secret"]
@@ -40,11 +40,10 @@ class Secret(Generic[T_co]):
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
 
-    def __str__(self) -> str:
-        return MASK
+    __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        return MASK
+        return repr(self)
 
     def __bool__(self) -> bool:
         return bool(self._value)
@@ -83,7 +82,7 @@ def load(kind: Any, data: Any) -> Secret[Any]:
             raise ValueError("a secret in bytes is written in base64") from None
     if not isinstance(data, wanted):
         raise ValueError(f"a secret is {'text' if wanted is str else 'bytes'}")  # noqa: TRY004 - decoders tell of ValueErrors
-    return Secret(cast("Any", data))
+    return Secret(data)
 
 
 class _Registry:

@@ -11,6 +11,7 @@ is walked beside the type, and every error is collected with its place.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -20,9 +21,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from headwater.errors import FieldError, InvalidMessage
-from headwater.model.codec import Codec, field_error, load_foreign
+from headwater.model.codec import field_error, load_foreign
 from headwater.model.contract import contract_of
 from headwater.model.message import Message, annotated_base
+from headwater.model.packed import check_packed
 
 __all__ = ["COLLECTION_MOST", "DEPTH_MOST", "NotJson", "StrictReader"]
 
@@ -46,12 +48,12 @@ class NotJson(InvalidMessage):
 class StrictReader:
     """Reads one message type. Thread-safe, made once."""
 
-    __slots__ = ("_codec", "_count", "_fields", "_kind", "_name")
+    __slots__ = ("_count", "_decode", "_fields", "_kind", "_name")
 
     def __init__(self, message: type[Message]) -> None:
         self._kind = message
         self._name = contract_of(message).wire_name
-        self._codec = Codec(message, self._name)
+        self._decode = msgspec.json.Decoder(message, dec_hook=load_foreign).decode
         self._count = _counter(message, ())
         self._fields = {f.encode_name: f.type for f in msgspec.structs.fields(message)}
 
@@ -65,7 +67,7 @@ class StrictReader:
         if self._count is None or _suspicious(data):
             return None
         try:
-            message = self._codec.from_json(data)
+            message = self._decode(data)
         except Exception:
             return None
         keys = self._count(message)
@@ -105,9 +107,31 @@ class StrictReader:
         _doubled(data, errors)
         return value, errors
 
+    def parse_packed(self, data: bytes) -> dict[str, Any]:
+        """Return the fields of a MessagePack map, judged as JSON is. Raises NotJson."""
+        try:
+            check_packed(data, depth=DEPTH_MOST, items=COLLECTION_MOST)
+            value = msgspec.msgpack.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise NotJson(self._name, (FieldError("", f"the body is not MessagePack: {error}"),)) from None
+        if not isinstance(value, dict):
+            raise NotJson(self._name, (FieldError("", "the body is MessagePack, but not a map"),))
+        if _has_foreign(value):
+            raise NotJson(self._name, (FieldError("", "the body has binary data or a number that JSON has not"),))
+        return value
+
     def _exact(self, data: bytes) -> Any:
         fields, errors = self.parse(data)
         return self.convert(fields, errors)
+
+
+def _has_foreign(value: Any) -> bool:
+    """Whether decoded MessagePack holds what JSON cannot say: bytes, NaN, infinity."""
+    if isinstance(value, dict):
+        return any(map(_has_foreign, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_foreign, value))
+    return isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _suspicious(data: bytes) -> bool:
@@ -123,7 +147,7 @@ def _suspicious(data: bytes) -> bool:
 
 
 def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
-    """Return a function that counts the JSON keys that a decoded value came from at least; None if it cannot be told."""
+    """Return a function that counts the JSON keys that a decoded value must have come from; None if none can."""
     bare = annotated_base(hint)
     if get_origin(bare) in (Union, UnionType):
         options = [annotated_base(option) for option in get_args(bare)]
@@ -144,6 +168,9 @@ def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
         inner = _counter(items[0], above)
         if inner is None or len(items) > 1:
             return None
+        always = getattr(inner, "always", None)
+        if always is not None:
+            return lambda value: len(value) * always if len(value) <= COLLECTION_MOST else -1
         return lambda value: sum(map(inner, value)) if len(value) <= COLLECTION_MOST else -1
     if isinstance(bare, type) and (bare in (int, float, str, bool, NoneType) or issubclass(bare, Enum)):
         return _none
@@ -152,6 +179,16 @@ def _counter(hint: Any, above: tuple[Any, ...]) -> Count | None:
 
 def _none(_value: Any) -> int:
     return 0
+
+
+class _Always:
+    """Counts the same for every value."""
+
+    def __init__(self, always: int) -> None:
+        self.always = always
+
+    def __call__(self, _value: Any) -> int:
+        return self.always
 
 
 def _struct_counter(kind: type[msgspec.Struct], above: tuple[Any, ...]) -> Count | None:
@@ -172,7 +209,7 @@ def _struct_counter(kind: type[msgspec.Struct], above: tuple[Any, ...]) -> Count
         else:
             optional.append((field.name, field.default))
     if not inner and not optional:
-        return lambda _value: own
+        return _Always(own)
     if len(inner) == 1 and not optional:
         name, one = inner[0]
         return lambda value: own + one(getattr(value, name))

@@ -29,8 +29,11 @@ from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
+from headwater.runtime.waiting import Waiting
 
-__all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
+__all__ = [
+    "BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "Threaded", "caller", "command_run", "query_run",
+]
 
 Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
 Runs = tuple[Run, Run]
@@ -142,19 +145,24 @@ class Endpoint:
         self._copy_result = parts.encode or not shareable(contract.result)
         self._clean = clean or contract.kind == "query"
 
-    def invoke(self, message: Message, context: Context, *, read: bool = False) -> Awaitable[Any]:
-        """Call from outside, under the context's deadline. Ends as `near`.
+    def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
+        """Call from outside, under the context's deadline. Ends as `near`."""
+        return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)
 
-        read: the message has just been read by the contract's own strict rules, so nobody need check it again.
+    def start(self, message: Message, context: Context) -> Any:
+        """Call from outside, as far as that goes without waiting: return the answer, or `Waiting`.
+
+        The message must have been read by the contract's own strict rules, so nobody checks it again.
         """
         now = self._monotonic()
         deadline = min(now + self.within, context.deadline)
         ctx = NodeCtx(self._bound, context, deadline, 0)
         if self._begin is not None:
             ctx.span = self._begin(None, context, now, True)
-        return self._work(message, ctx, now, self._encode if read else self._copy)
+        return self._start(message, ctx, now, self._encode)
 
-    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Awaitable[Any]:
+    @types.coroutine
+    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
         """Call from another handler, with a budget that only shrinks.
 
         Returns the answer, or raises one of the three other outcomes.
@@ -163,15 +171,12 @@ class Endpoint:
         deadline = min(now + (self.within if within is None or within > self.within else within), parent.deadline)
         ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
         if self._begin is not None:
-            ctx.span = self._begin(parent.span, parent.context, now, False)
-        return self._work(message, ctx, now, self._copy)
+            ctx.span = self._begin(parent.span, parent.context, now, parent.depth < 0)
+        begun = self._start(message, ctx, now, self._copy)
+        return (yield from begun.rest) if isinstance(begun, Waiting) else begun
 
-    @types.coroutine
-    def _work(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Generator[Any, Any, Any]:
-        """Do one call. A generator, so that the handler can be stepped by hand and a timer set only when it waits
-        (see `deadline`).
-        """
-        outcome: Outcome = "value"
+    def _start(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Any:
+        """Step the handler by hand; a generator and a timer are needed only when it waits (see `deadline`)."""
         try:
             if ctx.deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
@@ -186,20 +191,45 @@ class Endpoint:
                 result = done.value
             else:
                 ctx.work = work
-                result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
-            return self.result_codec.unpack(self.result_codec.pack(result)) if self._copy_result else result
+                return Waiting(self._rest(work, waits_for, ctx, now))
+            if self._copy_result:
+                result = self._returned(result)
         except BaseException as error:
-            outcome, told = self._outcome(error, ctx)
-            if ctx.span is not None:
-                ctx.span.error = type(error).__name__
+            told = self._failed(error, ctx, now)
             if told is error:
                 raise
             raise told from error
-        finally:
-            seconds = self._monotonic() - now
-            self._record(outcome, seconds)
-            if ctx.span is not None and self._end is not None:
-                self._end(ctx.span, outcome, seconds)
+        self._ended("value", ctx, now)
+        return result
+
+    def _rest(self, work: Any, waits_for: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
+        try:
+            result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+            if self._copy_result:
+                result = self._returned(result)
+        except BaseException as error:
+            told = self._failed(error, ctx, now)
+            if told is error:
+                raise
+            raise told from error
+        self._ended("value", ctx, now)
+        return result
+
+    def _failed(self, error: BaseException, ctx: NodeCtx, now: float) -> BaseException:
+        outcome, told = self._outcome(error, ctx)
+        if ctx.span is not None:
+            ctx.span.error = type(error).__name__
+        self._ended(outcome, ctx, now)
+        return told
+
+    def _ended(self, outcome: Outcome, ctx: NodeCtx, now: float) -> None:
+        seconds = self._monotonic() - now
+        self._record(outcome, seconds)
+        if ctx.span is not None and self._end is not None:
+            self._end(ctx.span, outcome, seconds)
+
+    def _returned(self, result: Any) -> Any:
+        return self.result_codec.unpack(self.result_codec.pack(result))
 
     def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
         """Decide which outcome an exception is, and what the caller is told."""
@@ -298,16 +328,35 @@ def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
     return lambda message, ctx: call(message, ctx, None, None)
 
 
+class Threaded:
+    """One run of a plain function in a thread, and for whom."""
+
+    __slots__ = ("_function", "_message", "_names", "ctx", "name")
+
+    def __init__(self, function: Any, message: Any, names: Mapping[str, Any], name: str, ctx: NodeCtx) -> None:
+        self._function = function
+        self._message = message
+        self._names = names
+        self.name = name
+        self.ctx = ctx
+
+    def __call__(self) -> Any:
+        """Run it."""
+        return self._function(self._message, **self._names)
+
+
 def caller(
     handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts
 ) -> Call:
     """Return a function that calls the handler with its parameters in place."""
     function = handler.function
     if plan.sync:
-        names = dict(zip(plan.names, values, strict=True))
+        names, name = dict(zip(plan.names, values, strict=True)), handler.contract.wire_name
 
         def threaded(message: Any, ctx: Any, tx: Any, view: Any) -> Coroutine[Any, Any, Any]:
-            return parts.executor.run(lambda: function(message, **names))
+            if parts.tracer is not None and ctx.span is not None:
+                parts.tracer.traceparent(ctx.span)  # ids are made here, not in the thread
+            return parts.executor.run(Threaded(function, message, names, name, ctx))
 
         return threaded
     slots = plan.slots

@@ -65,7 +65,7 @@ def _span(span: Span, above: str, wall: float) -> SpanRecord:
 
 def plain_sql(sql: str) -> str:
     """Return a statement on one line, with `?` for every literal, masked and not endless."""
-    text = masked(_LITERAL.sub("?", " ".join(sql.split())))
+    text = _LITERAL.sub("?", " ".join(masked(sql).split()))
     return text if len(text) <= SQL_CHARACTERS else text[: SQL_CHARACTERS - 3] + "..."
 
 

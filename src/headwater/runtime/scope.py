@@ -28,7 +28,7 @@ from headwater.model.identity import Identity
 from headwater.model.message import Command, Event, Message, Query
 from headwater.ports import Outcome, Record, Row, Snapshot, Unit
 from headwater.runtime.rows import reader, stored
-from headwater.runtime.tracing import Span
+from headwater.runtime.tracing import Span, Tracer
 
 if TYPE_CHECKING:
     from headwater.runtime.bound import BoundModule
@@ -72,6 +72,11 @@ class NodeCtx:
     def request_id(self) -> str:
         """The id of the request at the edge."""
         return self.context.request_id
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """Who records spans, None when nobody traces."""
+        return self._module.tracer
 
     @property
     def remaining(self) -> float:

@@ -33,7 +33,7 @@ BEGIN_SHOWN_SECONDS = 0.0005
 log = logging.getLogger("headwater.runtime")
 
 
-class Span(Struct, gc=False):
+class Span(Struct):
     """One span while it is open. root: of its trace, None in the root itself. limit: longer than this is kept."""
 
     root: Root | None
@@ -50,7 +50,7 @@ class Span(Struct, gc=False):
     attributes: Mapping[str, str | int | float] | None = None
 
 
-class Root(Span, gc=False):
+class Root(Span):
     """A trace's first span in this process. spans: those under it, as they end; None before the first."""
 
     context: Context | None = None
@@ -119,7 +119,9 @@ class Tracer:
                     left = self._gap()
             if not sampled and not tail:
                 return None
-            return Root(None, None, name, kind, module, now, limit, context=context, sampled=sampled)
+            return Root(  # by position: keywords would cost half as much again
+                None, None, name, kind, module, now, limit, 0.0, "value", "", "", None, context, sampled
+            )
 
         return begin
 
@@ -179,7 +181,7 @@ class Tracer:
             spans = []
         else:
             self._undecided -= len(spans)
-            root.spans = None  # breaks the circle between a trace and its spans, which nobody else would
+            root.spans = None  # breaks the circle between a trace and its spans at once
         if keep or root.keep or root.sampled:
             try:
                 self._keep(root, spans)

@@ -15,7 +15,9 @@ from msgspec import Meta, Struct
 
 from headwater.errors import ConfigurationError
 
-__all__ = ["Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "load_topology"]
+__all__ = [
+    "Auth", "AuthKey", "Data", "Events", "Http", "Process", "Topology", "TopologyError", "Traces", "load_topology",
+]
 
 FILE_BYTES_MOST = 1024 * 1024
 _REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)")
@@ -47,11 +49,25 @@ class Data(_Section, frozen=True, kw_only=True):
 
 
 class Http(_Section, frozen=True, kw_only=True):
-    """Where requests come in. body_limit: bytes."""
+    """Where requests come in.
+
+    body_limit: bytes. upload_limit: bytes of a body that goes to the file store. socket: path of a Unix socket to
+    serve at besides. names: the hosts that requests may name; all if none is listed. proxies: addresses and networks
+    whose `X-Forwarded-*` headers are believed, "unix" for the socket's clients; proxy_protocol: connections
+    from them begin with that protocol. certificate, key: PEM files to speak TLS with; read again when they change.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     body_limit: Annotated[int, Meta(ge=1)] = 1024 * 1024
+    upload_limit: Annotated[int, Meta(ge=1)] = 1024 * 1024 * 1024
+    connections: Annotated[int, Meta(ge=1)] = 10_000
+    socket: str | None = None
+    names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    proxy_protocol: bool = False
+    certificate: str | None = None
+    key: str | None = None
 
 
 class AuthKey(_Section, frozen=True, kw_only=True):
@@ -83,6 +99,23 @@ class Process(_Section, frozen=True, kw_only=True):
     encode: bool = False
 
 
+class Traces(_Section, frozen=True, kw_only=True):
+    """What is traced, and where traces go besides.
+
+    ratio: share of traces that is kept in any case. keep_errors: also those with an error. slow: also those
+    that took longer, in seconds. slow_statement: from when on a statement is listed, in seconds. otlp: a receiver,
+    such as "http://localhost:4318"; otlp_secret: reference to the value of the header that lets us in, otlp_header.
+    """
+
+    ratio: Annotated[float, _CHANCE] = 0.01
+    keep_errors: bool = True
+    slow: Annotated[float, Meta(gt=0)] | None = None
+    slow_statement: Annotated[float, Meta(gt=0)] = 0.1
+    otlp: str | None = None
+    otlp_header: str = "authorization"
+    otlp_secret: str | None = None
+
+
 class Topology(_Section, frozen=True, kw_only=True):
     """The whole file. `Topology()` is: everything embedded, in one process."""
 
@@ -91,6 +124,7 @@ class Topology(_Section, frozen=True, kw_only=True):
     auth: Auth = Auth()
     events: Events = Events()
     process: Process = Process()
+    traces: Traces = Traces()
 
 
 def load_topology(path: Path) -> Topology:
@@ -154,6 +188,8 @@ def _check_keys(path: Path, text: str, at: tuple[str, ...], table: dict[str, Any
                 _check_auth_key(path, text, item, number)
             continue
         _check_value(where, f"{section}.{key}", value, fields[key].type)
+        if (section, key) == ("traces", "otlp_secret"):
+            _check_reference(where, "traces.otlp_secret", value)
         if (section, key) == ("data", "engine") and value not in Data.engines:
             raise TopologyError(
                 "unsupported-engine", f"engine {value!r}: this version runs: {', '.join(Data.engines)}", where=where
@@ -172,13 +208,16 @@ def _check_auth_key(path: Path, text: str, item: Any, number: int) -> None:
             where=f"{path}:{_line(text, 'auth', 'keys')}",
         )
     line = _line(text, "auth", "keys", "key", number=number)
-    reference = item.get("key")
+    _check_reference(f"{path}:{line}", "auth.keys.key", item.get("key"))
+    _check_keys(path, text, ("auth", "keys"), item, AuthKey)
+
+
+def _check_reference(where: str, name: str, reference: Any) -> None:
     if isinstance(reference, str) and not _REFERENCE.fullmatch(reference):
         raise TopologyError(
-            "plain-secret", 'auth.keys.key is not a reference, and a secret never stands in the file: '
-            'write "env:NAME" or "file:path"', where=f"{path}:{line}",
+            "plain-secret", f"{name} is not a reference, and a secret never stands in the file: "
+            'write "env:NAME" or "file:path"', where=where,
         )
-    _check_keys(path, text, ("auth", "keys"), item, AuthKey)
 
 
 def _check_value(where: str, name: str, value: Any, kind: Any) -> None:

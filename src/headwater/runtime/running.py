@@ -1,0 +1,104 @@
+"""Which handler is running: found by looking at the stack, so that nobody pays for it until somebody asks.
+
+A call leaves nothing behind for this, no context variable and no list. Whoever wants to know (a line in
+the log, the watchdog) walks up the frames to the innermost place that runs a handler. A task that a handler
+starts by itself has a stack of its own; whose it is, is known where the watchdog notes tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from headwater.runtime.bound import Endpoint, Threaded
+from headwater.runtime.delivery import Pump
+from headwater.runtime.scope import NodeCtx
+
+__all__ = ["Running", "running", "task_owners", "user_place", "whose"]
+
+FRAMES_MOST = 400
+
+
+class Running:
+    """A handler that runs: what for, its way out, and the coroutine that runs it (None in a thread)."""
+
+    __slots__ = ("ctx", "name", "work")
+
+    def __init__(self, name: str, ctx: NodeCtx, work: Coroutine[Any, Any, Any] | None) -> None:
+        self.name = name
+        self.ctx = ctx
+        self.work = work
+
+
+def _call(names: dict[str, Any]) -> Running | None:
+    ctx = names.get("ctx")
+    return None if ctx is None else Running(names["self"].contract.wire_name, ctx, names.get("work"))
+
+
+def _delivery(names: dict[str, Any]) -> Running | None:
+    ctx, record = names.get("ctx"), names["record"]
+    return None if ctx is None else Running(f"{names['self'].name}: {record.name}", ctx, names.get("work"))
+
+
+def _thread(names: dict[str, Any]) -> Running | None:
+    job = names["self"]
+    return Running(job.name, job.ctx, None)
+
+
+task_owners: WeakKeyDictionary[asyncio.Task[Any], Running] = WeakKeyDictionary()
+"""Tasks that handlers have started, where somebody notes them."""
+
+_PLACES: dict[CodeType, Callable[[dict[str, Any]], Running | None]] = {
+    Endpoint._start.__code__: _call,
+    Endpoint._rest.__code__: _call,
+    Pump._react.__code__: _delivery,
+    Pump._attempt.__code__: _delivery,
+    Threaded.__call__.__code__: _thread,
+}
+
+
+def running(frame: FrameType | None = None) -> Running | None:
+    """Return the innermost handler of a stack, the caller's own when none is given; None outside of handlers."""
+    at: FrameType | None = sys._getframe(1) if frame is None else frame
+    for _ in range(FRAMES_MOST):
+        if at is None:
+            break
+        read = _PLACES.get(at.f_code)
+        if read is not None:
+            found = read(at.f_locals)
+            if found is not None:
+                return found
+        at = at.f_back
+    if frame is None and task_owners:
+        with contextlib.suppress(RuntimeError):  # no loop runs here
+            task = asyncio.current_task()
+            return None if task is None else task_owners.get(task)
+    return None
+
+
+_HOUSE = str(Path(__file__).parents[1])
+_LIBRARY = str(Path(logging.__file__).parents[1])
+
+
+def whose(file: str) -> Literal["house", "library", "user"]:
+    """Return whether code is ours, the standard library's, or somebody else's."""
+    if file.startswith(_HOUSE):
+        return "house"
+    return "library" if file.startswith((_LIBRARY, "<frozen")) and "site-packages" not in file else "user"
+
+
+def user_place(frame: FrameType | None) -> str:
+    """Return `file:line` of the innermost frame that is neither ours nor the standard library's."""
+    at = frame
+    while at is not None:
+        if whose(at.f_code.co_filename) == "user":
+            return f"{at.f_code.co_filename}:{at.f_lineno}"
+        at = at.f_back
+    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
