@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any
 
 from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
@@ -50,8 +51,8 @@ class _Place:
 class Router:
     """All routes of an application over one node.
 
-    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what answers
-    GET at paths besides the routes.
+    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what
+    answers GET at paths besides the routes.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
@@ -60,7 +61,7 @@ class Router:
         self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
         upload_most: int = 1024**3,
         packers: Packers | None = None,
-        pages: Mapping[bytes, Answering] | None = None,
+        pages: Mapping[bytes, Answering] = MappingProxyType({}),
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -79,7 +80,7 @@ class Router:
             for route in api.routes:
                 self._add(route)
                 self.routes.append(route)
-        for path, page in (pages or {}).items():
+        for path, page in pages.items():
             self._add_page(path, page)
 
     async def respond(self, request: Request) -> Response:
