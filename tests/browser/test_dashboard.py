@@ -22,6 +22,7 @@ from tests.browser.chromium import accessible, browser, page, shoot
 from tests.integration.shop_server import RETAIL, ROOT, ShopServer, need_retail
 from tests.unit.test_dashboard import EVIL, hostile
 
+pytestmark = pytest.mark.real
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESK = {"viewport": {"width": 1400, "height": 900}}
 

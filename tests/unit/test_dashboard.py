@@ -16,11 +16,26 @@ from headwater.errors import HeadwaterError
 from headwater.ops.dashboard.html import breakable, el, join
 from headwater.ops.dashboard.layout import BOX_HEIGHT, BOX_WIDTH, laid_out
 from headwater.ops.dashboard.page import failed_page, main_page, trace_page
-from headwater.ops.dashboard.recent import Recent, quantile
+from headwater.ops.dashboard.recent import Recent
 from headwater.ops.dashboard.seen import Arrow, Burn, ContractSeen, Dead, Process, Seen, Subscribed
 from headwater.ops.dashboard.server import Dashboard
 from headwater.ops.dashboard.tables import Order
+from headwater.ops.dashboard.told import seen_of
 from headwater.ops.dashboard.words import ago, duration, per_second, percent, size
+from headwater.ops.snapshot import (
+    Backlog,
+    ContractFigures,
+    DeliveryFigures,
+    Missing,
+    Objective,
+    ProcessFigures,
+    RouteFigures,
+    Snapshot,
+    StoreFigures,
+    Way,
+    Window,
+    quantile,
+)
 from headwater.ports import SlowStatement, SpanRecord, TraceRecord
 from headwater.runtime.meter import EDGES
 
@@ -53,7 +68,7 @@ def hostile(text: str) -> Seen:
         dead_count=1, slow=(SlowStatement(sql=text, module=text, count=1, most=1.0, total=1.0),),
         traces=(TraceRecord(trace_id=text, name=text, start=90.0, duration=1.0, outcome="unknown", spans=(span,)),),
         processes=(Process(name=text, pid=1, uptime=10.0, ready=False, reasons=(text,)),),
-        burns=(Burn(contract=text, aim=text, windows=((text, 2.0),), left=-1.0, alert=text),), notes=(text,),
+        burns=(Burn(contract=text, aim=text, windows=((text, 2.0),), left=-1.0, alert=text),), notes=(text,), stores=(StoreFigures(module=text, commits=1, commands=3, failed=1, read_waiting=1),),
     )
 
 
@@ -159,7 +174,7 @@ def test_rates_are_of_the_last_half_minute() -> None:
 
 
 def test_quantiles_and_words() -> None:
-    assert quantile([], 0.5) is None
+    assert quantile((), 0.5) is None
     assert 0.001 <= (quantile(buckets(_1=98, _100=2), 0.98) or 0) < 0.00126
     assert 0.1 <= (quantile(buckets(_1=98, _100=2), 0.99) or 0) < 0.126
     assert [duration(s) for s in (None, 0.0000023, 0.0149, 3.0, 600.0, 7200.0, 2e6)] == [
@@ -257,3 +272,75 @@ async def test_every_page_is_strict_and_nothing_is_kept(source: Told) -> None:
 def test_every_id_is_one_thing() -> None:
     ids = [a["id"] for _, a in Reader(main_page(Recent().take(hostile("x")), Order(), "t")).tags if "id" in a]
     assert sorted(ids) == sorted(set(ids))
+
+
+def told(**more: Any) -> Snapshot:
+    process = {"slot": 0, "pid": 7, "version": "1", "python": "3", "loop": "l", "started_at": 0.0, "uptime": 10.0}
+    return Snapshot(
+        app="a", at=100.0, modules=("m", "n"),
+        **{"processes": (ProcessFigures(status="ready", **process),), **more},  # type: ignore[arg-type]
+    )
+
+
+def test_snapshots_become_arrows_beside_those_that_nobody_used() -> None:
+    drawn = (
+        Arrow(source="", target="m", name="m.x/1", kind="request"),
+        Arrow(source="n", target="m", name="m.y/1", kind="call"),
+    )
+    seen = seen_of(
+        told(
+            routes=(
+                RouteFigures(method="GET", path="/a", contract="m.x/1", module="m", statuses=(0, 5, 0, 2, 1)),
+                RouteFigures(method="GET", path="/b", contract="m.x/1", module="m", statuses=(0, 2, 0, 0, 0)),
+            ),
+            ways=(
+                Way(source="m", contract="n.z/1", module="n", kind="call", count=3, errors=1),
+                Way(source="m", contract="n.z/1", module="n", kind="send", count=4),
+            ),
+            deliveries=(
+                DeliveryFigures(source="m", event="m.e/1", subscription="n.s", module="n", delivered=8, failed=2),
+            ),
+        ),
+        drawn,
+    )
+    assert {(a.source, a.target, a.name, a.kind): (a.count, a.errors) for a in seen.arrows} == {
+        ("", "m", "m.x/1", "request"): (10, 1),
+        ("n", "m", "m.y/1", "call"): (0, 0),
+        ("m", "n", "n.z/1", "call"): (7, 1),
+        ("m", "n", "m.e/1 to n.s", "event"): (10, 2),
+    }
+
+
+def test_snapshots_become_figures_and_worries() -> None:
+    windows = tuple(Window(seconds=s, total=1000, good=900) for s in (300.0, 1800.0, 3600.0, 21600.0))
+    seen = seen_of(
+        told(
+            contracts=(
+                ContractFigures(
+                    name="m.x/1", kind="query", module="m", buckets=buckets(_1=10),
+                    outcomes={"value": 7, "failure": 1, "not_executed": 2, "unknown": 0},
+                ),
+            ),
+            backlogs=(Backlog(subscription="n.s", module="n", source="m", lag=2000, oldest=3.0),),
+            objectives=(
+                Objective(
+                    contract="m.x/1", kind="latency", target=0.999, threshold=0.2, windows=windows,
+                    since=Window(seconds=9.0, total=1000, good=999),
+                ),
+                Objective(contract="m.y/1", kind="availability", target=0.9, threshold=None, windows=windows,
+                          since=Window(seconds=9.0)),
+            ),
+            missing=(Missing(slot=1, reason="no answer in 1 s"),),
+        ),
+        (),
+    )
+    assert [(b.aim, round(b.left, 3), b.alert) for b in seen.burns] == [
+        ("99.9 % within 200 ms", 0.0, "burns fast"), ("90 % available", 1.0, ""),
+    ]
+    page = Reader(main_page(Recent().take(seen), Order(), "t"))
+    for said in (
+        "m.x/1: 20 % of the calls did not run or may not have", "n.s: 2,000 events of m wait",
+        "m.x/1 burns its error budget: burns fast", "worker 1 does not tell of itself: no answer in 1 s",
+    ):
+        assert said in page.text
+    assert "Everything is well." in Reader(main_page(Recent().take(seen_of(told(), ())), Order(), "t")).text

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater.ops.dashboard.html import Html, Part, breakable, el
-from headwater.ops.dashboard.recent import ContractNow, Now, quantile
+from headwater.ops.dashboard.recent import ContractNow, Now
 from headwater.ops.dashboard.seen import Burn, Process, Subscribed
 from headwater.ops.dashboard.tables import Column, Order, badge, nothing, table
 from headwater.ops.dashboard.words import duration, per_second, percent, size, whole
+from headwater.ops.snapshot import StoreFigures, quantile
 from headwater.ports import SlowStatement
 from headwater.runtime.meter import EDGES
 
-__all__ = ["burns", "contracts", "processes", "slow", "subscriptions"]
+__all__ = ["burns", "contracts", "processes", "slow", "stores", "subscriptions"]
 
 SPARK_FROM, SPARK_TO, SPARK_BARS = 1e-5, 10.0, 30
 SPARK_WIDTH, SPARK_HEIGHT = 120.0, 24.0
@@ -108,6 +109,32 @@ def slow(now: Now) -> Html:
     return table("slow", "Slow statements", columns, now.seen.slow)
 
 
+def stores(now: Now) -> Html:
+    """Return how each module's store does: group commits, and connections for reading."""
+    if not now.seen.stores:
+        return nothing("Nobody counts what the stores do.")
+    columns = (
+        Column[StoreFigures]("module", "Store of", lambda s: s.module, head=True),
+        Column[StoreFigures]("commits", "Commits", lambda s: whole(s.commits), number=True),
+        Column[StoreFigures]("shared", "Commands in one", lambda s: f"{s.commands / max(1, s.commits):.1f}",
+                             number=True),
+        *(_commit_column(percentile) for percentile in (50, 99)),
+        Column[StoreFigures]("failed", "Failed", lambda s: whole(s.failed), number=True, bad=lambda s: s.failed > 0),
+        Column[StoreFigures]("waiting", "Writers waiting", lambda s: whole(s.waiting), number=True),
+        Column[StoreFigures]("reading", "Readers in use", lambda s: f"{s.reading} of {s.readers}", number=True),
+        Column[StoreFigures]("read_waiting", "Readers waiting", lambda s: whole(s.read_waiting), number=True,
+                             bad=lambda s: s.read_waiting > 0),
+    )
+    return table("stores", "Stores since the start: commits and connections", columns, now.seen.stores)
+
+
+def _commit_column(percentile: int) -> Column[StoreFigures]:
+    return Column(
+        f"commit-p{percentile}", f"Commit p{percentile}", lambda s: duration(quantile(s.buckets, percentile / 100)),
+        number=True,
+    )
+
+
 def processes(now: Now) -> Html:
     """Return the processes and how they are."""
     columns = (
@@ -125,9 +152,10 @@ def processes(now: Now) -> Html:
 
 
 def _state(process: Process) -> Part:
-    if process.ready:
+    if process.ready and not process.reasons:
         return badge("ready", "good")
-    return [badge("not ready", "bad"), " ", "; ".join(process.reasons)]
+    look = badge("degraded", "wait") if process.ready else badge("not ready", "bad")
+    return [look, " ", "; ".join(process.reasons)]
 
 
 def _maybe(number: int | None) -> str:

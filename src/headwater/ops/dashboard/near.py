@@ -9,7 +9,7 @@ from headwater.errors import HeadwaterError
 from headwater.model.app import App
 from headwater.ops.dashboard.drawn import arrows_of, event_name
 from headwater.ops.dashboard.seen import OUTSIDE, Arrow, ContractSeen, Dead, Process, Seen, Subscribed
-from headwater.ports import SpanRecord, Store, TraceRecord
+from headwater.ports import SlowStatement, SpanRecord, Store, TraceRecord
 from headwater.runtime import operate
 from headwater.runtime.meter import Meter
 from headwater.runtime.node import Node
@@ -17,6 +17,7 @@ from headwater.runtime.node import Node
 __all__ = ["NearSource", "Paths"]
 
 DEAD_MOST = 20
+TRACES_MOST = 100
 ACT_SECONDS = 10.0
 Way = tuple[str, str, str, str]
 
@@ -60,17 +61,24 @@ class NearSource:
 
     async def see(self) -> Seen:
         """Return what there is to see now."""
+        dead, (slow, traces) = await self.dead(), self.kept()
+        return Seen(
+            app=self._app.name, version=self._version, at=self._node.parts.clock.now().timestamp(),
+            modules=tuple(m.name for m in self._app.modules), arrows=self._counted(await self.drawn()),
+            contracts=self._contracts(), subscriptions=await self._subscriptions(), dead=dead[0], dead_count=dead[1],
+            slow=slow, traces=traces, processes=(self._process(),),
+        )
+
+    async def drawn(self) -> tuple[Arrow, ...]:
+        """Return the arrows that the code could send; it is read once."""
         if self._arrows is None:
             self._arrows = await self._node.parts.executor.run(lambda: arrows_of(self._app))
-        clock, tracer = self._node.parts.clock, self._node.parts.tracer
-        dead = await self._dead()
-        return Seen(
-            app=self._app.name, version=self._version, at=clock.now().timestamp(),
-            modules=tuple(m.name for m in self._app.modules), arrows=self._counted(self._arrows),
-            contracts=self._contracts(), subscriptions=await self._subscriptions(), dead=tuple(dead[:DEAD_MOST]),
-            dead_count=len(dead), slow=() if tracer is None else tuple(tracer.slowest()),
-            traces=() if tracer is None else tuple(tracer.recent(100)), processes=(self._process(),),
-        )
+        return self._arrows
+
+    def kept(self) -> tuple[tuple[SlowStatement, ...], tuple[TraceRecord, ...]]:
+        """Return slow statements and recent traces."""
+        tracer = self._node.parts.tracer
+        return ((), ()) if tracer is None else (tuple(tracer.slowest()), tuple(tracer.recent(TRACES_MOST)))
 
     async def replay(self, module: str, dead_id: str) -> None:
         """Put a dead letter back in line. Raises HeadwaterError where there is none."""
@@ -121,7 +129,8 @@ class NearSource:
             for s in states
         )
 
-    async def _dead(self) -> list[Dead]:
+    async def dead(self) -> tuple[tuple[Dead, ...], int]:
+        """Return the newest dead letters, and how many there are."""
         found: list[Dead] = []
         for name, store in self._node.stores.items():
             found += [
@@ -131,7 +140,8 @@ class NearSource:
                 )
                 for d in await operate.dead_letters(store)
             ]
-        return sorted(found, key=lambda d: d.died_at, reverse=True)
+        found.sort(key=lambda d: d.died_at, reverse=True)
+        return tuple(found[:DEAD_MOST]), len(found)
 
     def _process(self) -> Process:
         node = self._node

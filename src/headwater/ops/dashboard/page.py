@@ -34,6 +34,7 @@ def main_page(now: Now, order: Order, token: str) -> str:
         ("traces", "Recent traces", traces(now)),
         ("slow", "Slow statements", figures.slow(now)),
         ("burns", "Objectives", figures.burns(now)),
+        ("stores", "Stores", figures.stores(now)),
         ("processes", "Processes", figures.processes(now)),
     )
     links = [el("li", el("a", title, href=f"#{name}", id=f"to-{name}")) for name, title, _ in parts]
@@ -92,8 +93,8 @@ def _attention(now: Now) -> Part:
 
 def _worries(now: Now) -> list[tuple[str, str]]:
     seen = now.seen
-    found = [(f"{p.name} is not ready: {'; '.join(p.reasons) or 'no reason given'}", "processes")
-             for p in seen.processes if not p.ready]
+    found = [(f"{p.name} is {'not well' if p.ready else 'not ready'}: {'; '.join(p.reasons) or 'no reason given'}",
+              "processes") for p in seen.processes if p.reasons or not p.ready]
     found += [(f"{b.contract} burns its error budget: {b.alert}", "burns") for b in seen.burns if b.alert]
     found += [
         (f"{c.name}: {percent(c.errors / c.count)} of the calls did not run or may not have", "contracts")

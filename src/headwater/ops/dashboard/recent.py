@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
 from headwater.model.message import Value
 from headwater.ops.dashboard.seen import Arrow, ContractSeen, Seen
 from headwater.runtime.meter import EDGES
 
-__all__ = ["WINDOW_SECONDS", "ContractNow", "Flow", "Now", "Recent", "quantile"]
+__all__ = ["WINDOW_SECONDS", "ContractNow", "Flow", "Now", "Recent"]
 
 WINDOW_SECONDS = 30.0
 APART_SECONDS = 1.0
@@ -129,13 +128,3 @@ def _contract(now: ContractSeen, was: ContractSeen | None, seconds: float) -> Co
         name=now.name, kind=now.kind, module=now.module, total=total, rate=count / seconds, buckets=buckets,
         value=max(0, count - sum(other)), failure=other[0], not_executed=other[1], unknown=other[2],
     )
-
-
-def quantile(buckets: Sequence[int], share: float) -> float | None:
-    """Return the upper edge of the bucket that holds the quantile, in seconds; None when there is nothing in any."""
-    wanted, seen = share * sum(buckets), 0
-    for index, count in enumerate(buckets):
-        seen += count
-        if count and seen >= wanted:
-            return EDGES[min(index, len(EDGES) - 1)]
-    return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec import field
-
 from headwater.model.message import Value
+from headwater.ops.snapshot import StoreFigures
 from headwater.ports import SlowStatement, TraceRecord
 
 __all__ = ["OUTSIDE", "Arrow", "Burn", "ContractSeen", "Dead", "Process", "Seen", "Subscribed"]
@@ -68,7 +67,7 @@ class Dead(Value):
 
 
 class Process(Value):
-    """One process and how it is. reasons: why it is not ready. What nobody measured is None."""
+    """One process and how it is. reasons: why it is not ready, or not well. What nobody measured is None."""
 
     name: str
     pid: int
@@ -110,4 +109,5 @@ class Seen(Value):
     traces: tuple[TraceRecord, ...] = ()
     processes: tuple[Process, ...] = ()
     burns: tuple[Burn, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    stores: tuple[StoreFigures, ...] = ()
+    notes: tuple[str, ...] = ()
