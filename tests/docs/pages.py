@@ -7,7 +7,7 @@ A fenced block's language and words say what becomes of it:
 * `python compile`: only compiled, because it is another framework's.
 * `console`: lines after `$ ` are commands, run in the page's folder; the lines below each must appear in its output, in
   order, where `...` stands for anything. `console background`: it goes on running until the page ends. `console restart`:
-  the same, after what ran in the background was stopped. `console fails`: the commands end with another code than 0.
+  the same, after what ran in the background was stopped. `console stop`: only stops it. `console fails`: the commands end with another code than 0.
 * `toml topology`: must be a valid topology file. `toml`, `json`: must be well-formed.
 """
 
@@ -118,7 +118,7 @@ class Reader:
             self._step("file", block)
         if block.language == "console":
             self._python()
-            if "restart" in block.words:
+            if block.words & {"restart", "stop"}:
                 self._stop()
             for command, expected in commands(block.text):
                 self._console(block, command, expected, background=bool(block.words & {"background", "restart"}))
