@@ -80,7 +80,12 @@ def _fence(tokens: list[Token], at: int, _options: Any, _env: Any) -> str:
     head = f'<figcaption>{html.escape(title)}</figcaption>' if title else ""
     code = coloured(token.content, language)
     kind = html.escape(language or "text")
-    return f'<figure class="code" data-language="{kind}">{head}<pre tabindex="0"><code>{code}</code></pre></figure>\n'
+    before = '<div class="pair">' if "compile" in words and tokens[at + 1 : at + 2] and tokens[at + 1].type == "fence" else ""
+    after = "</div>" if at and tokens[at - 1].type == "fence" and "compile" in tokens[at - 1].info.split() else ""
+    return (
+        f'{before}<figure class="code" data-language="{kind}">{head}<pre tabindex="0"><code>{code}</code></pre></figure>'
+        f"{after}\n"
+    )
 
 
 def _mark_headings(tokens: list[Token]) -> list[Heading]:
