@@ -2,8 +2,8 @@
 // Search, theme, menu and copying. Everything is here and in index.js; nothing is fetched.
 (function () {
   var up = document.documentElement.dataset.up;
-  var box = document.getElementById("query");
-  var list = document.getElementById("results");
+  var box = document.getElementById("site-query");
+  var list = document.getElementById("site-results");
   var chosen = -1;
 
   // --- search ---------------------------------------------------------------------------------
@@ -50,7 +50,7 @@
     box.removeAttribute("aria-activedescendant");
     found.forEach(function (entry, number) {
       var item = document.createElement("li"), link = document.createElement("a");
-      item.id = "result-" + number;
+      item.id = "site-result-" + number;
       item.setAttribute("role", "option");
       item.setAttribute("aria-selected", "false");
       link.href = up + entry.p;
@@ -109,7 +109,7 @@
 
   // --- theme, menu, copying -------------------------------------------------------------------
 
-  var theme = document.getElementById("theme"), root = document.documentElement;
+  var theme = document.getElementById("site-theme"), root = document.documentElement;
   function tell() { theme.textContent = root.dataset.theme === "dark" ? "Light" : "Dark"; }
   theme.addEventListener("click", function () {
     root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
@@ -118,7 +118,7 @@
   });
   tell();
 
-  var menu = document.getElementById("menu"), navigation = document.getElementById("navigation");
+  var menu = document.getElementById("site-menu"), navigation = document.getElementById("site-navigation");
   menu.addEventListener("click", function () {
     menu.setAttribute("aria-expanded", String(navigation.classList.toggle("open")));
   });
