@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PORT = "8000"
 """What pages say; a free one is taken instead."""
+HAD = {"python -m venv .venv", ". .venv/bin/activate", "pip install headwater", "pip install pytest"}
+"""Commands whose effect the reader has already: see `environment`."""
 PLAIN = {"", "text", "mermaid", "http", "diff"}
 PATIENCE = 60.0
 
@@ -80,7 +82,7 @@ def environment(folder: Path) -> dict[str, str]:
     others = [p for p in sys.path if p.endswith("site-packages")]
     (packages / "headwater.pth").write_text("\n".join([str(ROOT / "src"), *others]))
     script = home / "bin" / "headwater"
-    script.write_text(f"#!/bin/sh\nexec {home}/bin/python -m headwater.cli \"$@\"\n")
+    script.write_text(f'#!/bin/sh\nexec {home}/bin/python -m headwater.cli "$@"\n')
     script.chmod(0o755)
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME") and not k.startswith("HEADWATER_")}
     return {**kept, "VIRTUAL_ENV": str(home), "PATH": f"{home / 'bin'}:{kept['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -161,10 +163,7 @@ class Reader:
             self._at = (self._at / words[1]).resolve()
             assert self._at.is_dir(), f"{block.at}: there is no folder {words[1]}"
             return
-        if words[:2] in (["pip", "install"], ["python", "-m"]) and words[-1] in ("headwater", "venv", ".venv", "pytest"):
-            if words[-1] != "pytest" or words[0] == "pip":
-                return  # the reader has them: see `environment`
-        if words[0] in ("source", "."):
+        if command in HAD:
             return
         if re.search(r"\bheadwater (run|dev)\b", command) and "--port" not in command:
             command += f" --port {self.port}"

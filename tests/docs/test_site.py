@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-
-from headwater.help import codes
 from tools.docs.codes import raised
 from tools.docs.site import DOCS, ROOT, BrokenLink, Site, build, definitions
+
+from headwater.help import codes
 
 
 class Html(HTMLParser):

@@ -93,7 +93,7 @@ def index_page() -> str:
     ]
     for group, title in GROUPS.items():
         mine = sorted(c.code for c in known.values() if c.group == group)
-        rows = "\n".join(f"| [`{name}`]({name}.md) | {known[name].status or ''} | {known[name].title} |" for name in mine)
+        rows = "\n".join(f"| [`{n}`]({n}.md) | {known[n].status or ''} | {known[n].title} |" for n in mine)
         parts += [f"## {title}", f"| code | status | what it says |\n|---|---|---|\n{rows}"]
     return "\n\n".join(parts) + "\n"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
 __all__ = ["Heading", "Rendered", "coloured", "render", "slug"]
 
@@ -77,15 +77,15 @@ def _fence(tokens: list[Token], at: int, _options: Any, _env: Any) -> str:
     token = tokens[at]
     language, *words = token.info.split() or [""]
     title = next((w.partition("=")[2] for w in words if w.startswith("title=")), "")
-    head = f'<figcaption>{html.escape(title)}</figcaption>' if title else ""
+    head = f"<figcaption>{html.escape(title)}</figcaption>" if title else ""
     code = coloured(token.content, language)
     kind = html.escape(language or "text")
-    before = '<div class="pair">' if "compile" in words and tokens[at + 1 : at + 2] and tokens[at + 1].type == "fence" else ""
-    after = "</div>" if at and tokens[at - 1].type == "fence" and "compile" in tokens[at - 1].info.split() else ""
-    return (
-        f'{before}<figure class="code" data-language="{kind}">{head}<pre tabindex="0"><code>{code}</code></pre></figure>'
-        f"{after}\n"
-    )
+    figure = f'<figure class="code" data-language="{kind}">{head}<pre tabindex="0"><code>{code}</code></pre></figure>'
+    if "compile" in words and at + 1 < len(tokens) and tokens[at + 1].type == "fence":
+        return f'<div class="pair">{figure}'  # another framework's code, and ours beside it
+    if at and tokens[at - 1].type == "fence" and "compile" in tokens[at - 1].info.split():
+        return f"{figure}</div>\n"
+    return f"{figure}\n"
 
 
 def _mark_headings(tokens: list[Token]) -> list[Heading]:

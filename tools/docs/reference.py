@@ -33,8 +33,9 @@ def reference_pages() -> dict[str, str]:
     pages["reference/cli.md"] = _cli()
     pages["reference/topology.md"] = _topology()
     lines = [f"* [`{name}`]({name}.md): {re.sub(r' See .*', '', said)}" for name, said in MODULES.items()]
-    lines += ["* [The `headwater` command](cli.md)", "* [The topology file](topology.md)", "* [Error codes](../errors/index.md)"]
-    pages["reference/index.md"] = "# Reference\n\nWritten from the code and its docstrings.\n\n" + "\n".join(lines) + "\n"
+    lines += ["* [The `headwater` command](cli.md)", "* [The topology file](topology.md)"]
+    lines += ["* [Error codes](../errors/index.md)", ""]
+    pages["reference/index.md"] = "# Reference\n\nWritten from the code and its docstrings.\n\n" + "\n".join(lines)
     return pages
 
 
@@ -164,7 +165,7 @@ def _wrapped(signature: str) -> str:
 
 
 def _prose(doc: str | None) -> str:
-    """Return a docstring as Markdown. Indented parts become code by the rules of Markdown; names keep their underscores."""
+    """Return a docstring as Markdown; its indented parts are code there too."""
     return inspect.cleandoc(doc) if doc else ""
 
 
@@ -183,8 +184,8 @@ def _type(kind: Any) -> str:
 def _cli() -> str:
     parts = [
         "# The `headwater` command",
-        "Commands print tables for people, and JSON with `--json`. Exit codes: 0 done, 1 a finding or refusal, 2 usage or "
-        "configuration, 130 Ctrl-C. An error ends with its code and where to read on.",
+        "Commands print tables for people, and JSON with `--json`. Exit codes: 0 done, 1 a finding or refusal, 2 usage "
+        "or configuration, 130 Ctrl-C. An error ends with its code and where to read on.",
         "## Options before the command",
         _options(cli),
     ]
@@ -196,7 +197,8 @@ def _cli() -> str:
 
 
 def _command(told: str, command: click.Command, level: int) -> list[str]:
-    arguments = "".join(f" {p.make_metavar(click.Context(command))}" for p in command.params if isinstance(p, click.Argument))
+    context = click.Context(command)
+    arguments = "".join(f" {p.make_metavar(context)}" for p in command.params if isinstance(p, click.Argument))
     parts = [f"{'#' * level} {told}{arguments}", _prose(command.help), _options(command)]
     if isinstance(command, click.Group):
         for name, sub in sorted(command.commands.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import html
 import json
 import posixpath
@@ -11,7 +12,7 @@ import shutil
 from pathlib import Path
 from string import Template
 
-from pygments.formatters import HtmlFormatter
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 
 from headwater import __version__
 from tools.docs.codes import ROOT
@@ -51,7 +52,7 @@ class Site:
         (folder / "assets").mkdir(parents=True)
         index: list[dict[str, str]] = []
         for name, text in self.pages.items():
-            page = render(text, lambda target, name=name: self._link(name, target))
+            page = render(text, functools.partial(self._link, name))
             self._anchors[name] = {h.id for h in page.headings}
             _write(folder / _address(name), self._layout(name, page))
             index += _entries(name, page)
@@ -148,7 +149,8 @@ class Site:
             f'<span class="line"{f" id={chr(34)}{names[n]}{chr(34)}" if n in names else ""}>{line}</span>'
             for n, line in enumerate(lines, 1)
         )
-        body = f'<h1><code>{html.escape(source)}</code></h1><figure class="code"><pre tabindex="0"><code>{rows}</code></pre></figure>'
+        code = f'<figure class="code"><pre tabindex="0"><code>{rows}</code></pre></figure>'
+        body = f"<h1><code>{html.escape(source)}</code></h1>{code}"
         up = "../" * (source.count("/") + 1)
         return _template("page.html").substitute(
             title=html.escape(source), up=up, body=body, version=__version__, neighbours="", toc="",

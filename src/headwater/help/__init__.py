@@ -1,4 +1,4 @@
-"""What each error code means, why it comes and what to do: the text behind `headwater help CODE` and the error pages."""
+"""What each error code means, why it comes and what to do: read by `headwater help` and by the documentation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ GROUPS: dict[Group, str] = {
 
 
 class Code(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One code. `status`: the HTTP status that callers see with it. `example`: what brings it about, with its language."""
+    """One code.
+
+    status: the HTTP status that callers see with it. example: what brings it about, in language `lang`. see: pages.
+    """
 
     code: str
     group: Group
