@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from headwater.cli.settings import Settings
+from headwater.edge.problems import explained_at
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
 from headwater.model.app import App
@@ -36,6 +37,7 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
+    explained_at(topology.http.docs)
     keys = keys_of(topology, folder=Path(settings.folder), data=Path(settings.data))
     verifier = verifier_of(
         app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock

@@ -47,11 +47,12 @@ class Data(_Section, frozen=True, kw_only=True):
 
 
 class Http(_Section, frozen=True, kw_only=True):
-    """Where requests come in. body_limit: bytes."""
+    """Where requests come in. body_limit: bytes. docs: where this documentation is served, for the `type` of problems."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     body_limit: Annotated[int, Meta(ge=1)] = 1024 * 1024
+    docs: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 
 class AuthKey(_Section, frozen=True, kw_only=True):
