@@ -47,7 +47,7 @@ class Data(_Section, frozen=True, kw_only=True):
 
 
 class Http(_Section, frozen=True, kw_only=True):
-    """Where requests come in. body_limit: bytes. docs: where this documentation is served, for the `type` of problems."""
+    """Where requests come in. body_limit: bytes. docs: where this documentation is served, for problems to lead to."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
