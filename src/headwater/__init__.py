@@ -3,6 +3,7 @@
 from headwater.errors import HeadwaterError, NotExecuted, OutcomeUnknown
 from headwater.model.api import Api, authenticated, public, role, scope
 from headwater.model.app import App
+from headwater.model.blob import Blob
 from headwater.model.contract import contract
 from headwater.model.identity import Identity
 from headwater.model.injection import Use
@@ -15,6 +16,7 @@ from headwater.model.web import Cors, Private, Shared
 __all__ = [
     "Api",
     "App",
+    "Blob",
     "Command",
     "Cors",
     "Ctx",

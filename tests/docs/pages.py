@@ -165,7 +165,7 @@ class Reader:
             return
         if command in HAD:
             return
-        if re.search(r"\bheadwater (run|dev)\b", command) and "--port" not in command:
+        if re.search(r"\bheadwater\b.* (run|dev)\b", command) and "--port" not in command:
             command += f" --port {self.port}"
         command = command.replace(f":{PORT}", f":{self.port}")
         said = self._start(command, expected) if background else self._run(block, command)

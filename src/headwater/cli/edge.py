@@ -7,11 +7,14 @@ from pathlib import Path
 
 from headwater.cli.settings import Settings
 from headwater.edge.problems import explained_at
+from headwater.edge.proxies import Proxies
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
+from headwater.edge.tls import Certificates
+from headwater.errors import ConfigurationError
 from headwater.model.app import App
 from headwater.runtime.node import Node
-from headwater.topology.file import Topology
+from headwater.topology.file import Http, Topology
 from headwater.topology.identity import verifier_of
 from headwater.topology.secrets import Secret, development_key, resolve
 
@@ -42,7 +45,24 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
     verifier = verifier_of(
         app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
     )
-    router = Router(app.apis, node, verifier=verifier)
+    http, folder = topology.http, Path(settings.folder)
+    router = Router(app.apis, node, verifier=verifier, upload_most=http.upload_limit)
     return Server(
-        router, clock=node.parts.clock, limits=Limits(body_bytes=topology.http.body_limit), points=node.parts.points
+        router, clock=node.parts.clock, points=node.parts.points,
+        limits=Limits(body_bytes=http.body_limit, connections=http.connections),
+        names=frozenset(name.lower().encode() for name in http.names) or None,
+        proxies=Proxies(http.proxies, protocol=http.proxy_protocol) if http.proxies else None,
+        certificates=_certificates(http, folder),
     )
+
+
+def _certificates(http: Http, folder: Path) -> Certificates | None:
+    if http.certificate is None and http.key is None:
+        return None
+    if http.certificate is None or http.key is None:
+        raise ConfigurationError("http.certificate and http.key belong together: name both files, or neither")
+    if http.proxy_protocol:
+        raise ConfigurationError(
+            "http.proxy_protocol and http.certificate: the protocol's line comes before TLS; let the proxy end TLS"
+        )
+    return Certificates(folder / http.certificate, folder / http.key)

@@ -98,9 +98,11 @@ async def serve(
     try:
         edge = open_edge(app, node, settings, topology)
         await edge.start(listener)
+        if topology.http.socket is not None and settings.slot == 0:
+            await edge.start(path=str(Path(settings.folder) / topology.http.socket))
         started()
         await stop.wait()
-        node.ready = False
+        node.pause()
         await edge.stop(within=DRAIN_SECONDS)
     finally:
         await node.stop(within=DRAIN_SECONDS)

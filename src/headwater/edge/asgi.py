@@ -5,11 +5,11 @@ Framing, timeouts and connection limits are then the server's; everything from t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
-from headwater.edge.head import METHODS
+from headwater.edge.head import METHODS, check_target
 from headwater.edge.http import Request, Response, fold
 from headwater.edge.problems import Rejected, problem_of
 from headwater.edge.routes import Router
@@ -62,38 +62,55 @@ class Asgi:
         if self._router is None:
             self._router = await self._start()  # a server without lifespan
         try:
-            method = scope["method"]
-            if method.encode() not in METHODS:
-                raise Rejected(501, "unknown-method", "this server does not know the method")
-            body = await self._body(receive)
+            request = _request(scope)
+            route = self._router.route(request)
+            refused = route.admit(request)
+            if refused is not None:
+                return refused
+            if route.streams:
+                request.stream = _pieces(receive, route.body_most or self._body_bytes)
+            else:
+                request.body = b"".join([piece async for piece in _pieces(receive, self._body_bytes)])
         except Rejected as rejected:
             return problem_of(rejected, "")
-        client = scope.get("client")
-        path = scope.get("raw_path") or quote(scope["path"]).encode()  # `path` alone is decoded already
-        return await self._router.respond(
-            Request(
-                method, path.partition(b"?")[0], scope["query_string"], fold(scope["headers"]), body,
-                client[0] if client else "", scope.get("scheme") == "https",
-            )
-        )
-
-    async def _body(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        total = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Rejected(400, "disconnected", "the client went away")
-            parts.append(message.get("body", b""))
-            total += len(parts[-1])
-            if total > self._body_bytes:
-                raise Rejected(413, "body-too-large", f"the body is longer than {self._body_bytes} bytes")
-            if not message.get("more_body", False):
-                return b"".join(parts)
+        return await route.respond(request)
 
     async def _send(self, send: Send, method: str, response: Response) -> None:
         headers = response.pairs()
-        if response.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(response.body)))
+        length = len(response.body) if response.stream is None else response.length
+        if response.status not in (204, 304) and length is not None:
+            headers.append((b"content-length", b"%d" % length))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if response.stream is not None and method != "HEAD":
+            async for piece in response.stream:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
+
+
+def _request(scope: Scope) -> Request:
+    method = scope["method"]
+    if method.encode() not in METHODS:
+        raise Rejected(501, "unknown-method", "this server does not know the method")
+    client = scope.get("client")
+    path = scope.get("raw_path") or quote(scope["path"]).encode()  # `path` alone is decoded already
+    path = path.partition(b"?")[0]
+    check_target(method, path)
+    return Request(
+        method, path, scope["query_string"], fold(scope["headers"]), b"", client[0] if client else "",
+        scope.get("scheme") == "https",
+    )
+
+
+async def _pieces(receive: Receive, most: int) -> AsyncIterator[bytes]:
+    total = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Rejected(400, "disconnected", "the client went away")
+        piece = message.get("body", b"")
+        total += len(piece)
+        if total > most:
+            raise Rejected(413, "body-too-large", f"the body is longer than {most} bytes")
+        yield piece
+        if not message.get("more_body", False):
+            return

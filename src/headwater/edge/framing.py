@@ -45,7 +45,7 @@ class ByLength(Framing):
 class Chunked(Framing):
     """A body in chunks: size line, data, CR LF, and so on; an empty chunk, trailers, an empty line.
 
-    Trailers are checked and thrown away. Trailing bytes of a line that is not yet whole are kept, a few hundred at most.
+    Trailers are checked and thrown away. Of a line that is not yet whole, a few hundred bytes at most are kept.
     """
 
     def __init__(self) -> None:

@@ -12,8 +12,19 @@ import re
 from headwater.edge.problems import Rejected
 
 __all__ = [
-    "HEADERS_MOST", "HEADER_BYTES_MOST", "HEAD_BYTES_MOST", "METHODS", "TARGET_BYTES_MOST", "Headers", "check_target",
-    "check_unfinished", "framing_of", "read_line", "read_headers",
+    "HEADERS_MOST",
+    "HEADER_BYTES_MOST",
+    "HEAD_BYTES_MOST",
+    "LINE",
+    "MATTERING",
+    "METHODS",
+    "TARGET_BYTES_MOST",
+    "Headers",
+    "check_target",
+    "check_unfinished",
+    "framing_of",
+    "read_headers",
+    "read_line",
 ]
 
 TARGET_BYTES_MOST = 8 * 1024
@@ -26,13 +37,27 @@ Headers = dict[bytes, bytes]
 REMEMBERED_MOST = 2_048
 REMEMBERED_BYTES_MOST = 256
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*")
+_SEEN = rb"[\x21-\x7e\x80-\xff]"
+_HEADER = re.compile(
+    rb"(" + _TOKEN + rb"):[ \t]*((?:" + _SEEN + rb"(?:[\t\x20-\x7e\x80-\xff]*" + _SEEN + rb")?)?)[ \t]*"
+)
 _METHOD = re.compile(rb"[A-Z][A-Z-]*")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _DIGITS = re.compile(rb"\d{1,19}")
+LINE = re.compile(
+    b"(" + b"|".join(METHODS) + rb") (/[\x21-\x3e\x40-\x7e]*)(?:\?([\x21-\x7e]*))? HTTP/1\.1"
+)
+"""The request line that nearly every request has: method, path, query."""
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"idempotency-key", b"session-token"})
+MATTERING = frozenset(
+    {
+        b"accept", b"accept-encoding", b"authorization", b"cookie", b"idempotency-key", b"if-match", b"if-none-match",
+        b"origin", b"range", b"request-timeout", b"session-token", b"traceparent", b"x-request-id",
+    }
+)
+"""Headers that routes look at, besides those about the body. Most requests between services have none of them."""
 _VERSION = re.compile(rb"HTTP/\d\.\d")
 _VERSIONS = {b"HTTP/1.1": True, b"HTTP/1.0": False}
 

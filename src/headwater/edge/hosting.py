@@ -12,34 +12,37 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import types
 from asyncio import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
-__all__ = ["Hosts"]
+from headwater.runtime.waiting import Waiting
 
+__all__ = ["Hosts", "awaited"]
+
+A = TypeVar("A")
 T = TypeVar("T")
-Work = Coroutine[Any, Any, T]
 
 
 class _Host(Coroutine[Any, Any, None]):
-    """The coroutine of one spare task: waits for work that has been stepped once, and goes on with it."""
+    """The coroutine of one spare task: waits for work, and goes on with it."""
 
-    __slots__ = ("_done", "_first", "_wake", "_work", "alive", "context", "task", "values")
+    __slots__ = ("_done", "_started", "_wake", "_work", "alive", "context", "task", "values")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._work: Work[Any] | None = None
-        self._first: Any = None
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+        self._work: Generator[Any, Any, Any] | None = None
+        self._started = False
         self._done: Callable[[Any], None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self.alive = True
-        self.context = contextvars.copy_context()
+        self.context = context
         self.values = len(self.context)
         self.task: asyncio.Task[None] = loop.create_task(self, context=self.context)
 
-    def take(self, work: Work[Any], first: Any, done: Callable[[Any], None]) -> None:
-        """Go on with `work`, which waits for `first`; tell `done` its result."""
-        self._work, self._first, self._done = work, first, done
+    def take(self, work: Generator[Any, Any, Any], done: Callable[[Any], None]) -> None:
+        """Go on with `work`; tell `done` its result."""
+        self._work, self._done = work, done
         self.alive = False
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -48,15 +51,12 @@ class _Host(Coroutine[Any, Any, None]):
 
     def send(self, value: None, /) -> Any:
         """Step."""
-        work = self._work
-        if work is None:  # the task's first step, and nothing to do yet
+        if self._work is None:  # the task's first step, and nothing to do yet
             self._wake = asyncio.get_running_loop().create_future()
-            self._wake._asyncio_future_blocking = True
+            self._wake._asyncio_future_blocking = True  # as `await` would
             return self._wake
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        return self._step(work.send, value)
+        self._started = True
+        return self._step(self._work.send, None)
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any:
         """Step with an exception: a cancellation, mostly."""
@@ -65,9 +65,11 @@ class _Host(Coroutine[Any, Any, None]):
         work = self._work
         if work is None:
             raise error
-        waited, self._first = self._first, None
-        if waited is not None and getattr(waited, "_asyncio_future_blocking", False):
-            waited._asyncio_future_blocking = False  # it never came to wait for this
+        if not self._started:  # cancelled before its first turn; it must see that from the place where it waits
+            self._started = True
+            waits_for = work.send(None)
+            if waits_for is not None:
+                waits_for._asyncio_future_blocking = False
         return self._step(work.throw, error)
 
     def _step(self, step: Callable[[Any], Any], given: Any) -> Any:
@@ -89,46 +91,46 @@ class _Host(Coroutine[Any, Any, None]):
 
 
 class Hosts:
-    """The spare task of one loop. Not thread-safe."""
+    """The spare task of one loop. Not thread-safe.
 
-    __slots__ = ("_loop", "_spare")
+    Every request begins with a copy of the context in which this was made.
+    """
+
+    __slots__ = ("_context", "_loop", "_spare")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = contextvars.copy_context()
         self._spare: _Host | None = None
 
-    def run(self, work: Work[T], done: Callable[[T], None]) -> asyncio.Task[None] | None:
-        """Run `work` now and tell `done` its result, at once if it does not wait; then return None.
+    def run(
+        self, start: Callable[[A], T | Waiting], given: A, done: Callable[[T], None]
+    ) -> T | asyncio.Task[None]:
+        """Call `start(given)` as a task would. Return its result, or the task in which it goes on.
 
-        Otherwise return the task it goes on in; cancelling that cancels the work. `done` is not told of work that
-        ends with an exception.
+        Then `done` is told the result later; cancelling the task cancels the work, and `done` is not told of work
+        that ends with an exception.
         """
         loop, host = self._loop, self._spare
         if host is None or not host.alive:
-            host = self._spare = _Host(loop)
+            host = self._spare = _Host(loop, self._context.copy())
+        task = host.task
         try:
-            _enter_task(loop, host.task)
+            _enter_task(loop, task)
         except RuntimeError:  # called from inside another task
-            return loop.create_task(_tell(work, done))
+            return loop.create_task(_tell(start, given, done), context=self._context.copy())
         try:
-            first = host.context.run(work.send, None)
-        except StopIteration as stopped:
-            result = stopped.value
-        except BaseException:
-            self._spare = None
-            host.task.cancel()
-            raise
-        else:
-            self._spare = None
-            host.take(work, first, done)
-            return host.task
+            result = host.context.run(start, given)
         finally:
-            _leave_task(loop, host.task)
-        if host.task.cancelling() or len(host.context) != host.values:
+            _leave_task(loop, task)
+        if isinstance(result, Waiting):
+            self._spare = None
+            host.take(result.rest, done)
+            return task
+        if task.cancelling() or len(host.context) != host.values:
             self._spare = None  # what this request did to its task or context is not for the next one
-            host.task.cancel()
-        done(result)
-        return None
+            task.cancel()
+        return result
 
     def close(self) -> None:
         """Let the spare task go."""
@@ -137,5 +139,12 @@ class Hosts:
             self._spare = None
 
 
-async def _tell(work: Work[T], done: Callable[[T], None]) -> None:
-    done(await work)
+async def _tell(start: Callable[[A], T | Waiting], given: A, done: Callable[[T], None]) -> None:
+    result = start(given)
+    done((await awaited(result)) if isinstance(result, Waiting) else result)  # pyright: ignore[reportArgumentType]
+
+
+@types.coroutine
+def awaited(waiting: Waiting) -> Generator[Any, Any, Any]:
+    """Go on with work, from a coroutine."""
+    return (yield from waiting.rest)

@@ -22,7 +22,8 @@ class Request(Struct):
     joined. body: what was sent, once it is complete; `stream` in its place where the route asked for pieces.
     peer: address of the client, "" when unknown; behind a configured proxy, the one that it names.
     secure: whether the client came by TLS, here or at a configured proxy. id, identity: known once it was admitted;
-    more: headers that its answer will carry besides.
+    plain: no header that matters to routes is there, save those about the body. more: headers that its answer
+    will carry besides.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Request(Struct):
     secure: bool = False
     params: tuple[str, ...] = ()
     stream: AsyncIterator[bytes] | None = None
+    plain: bool = False
     id: str = ""
     identity: Identity = ANONYMOUS
     more: tuple[tuple[bytes, bytes], ...] = ()
@@ -48,6 +50,7 @@ class Response(Struct):
 
     headers: besides the `fixed` ones, which stand as on the wire, each ended by CR LF. stream: pieces of a body
     in place of `body`; `length` is how many bytes they make together, None when nobody knows.
+    id: of the request. usual: a plain 200 without `headers` and `stream`, and with an `id`.
     """
 
     status: int
@@ -56,11 +59,14 @@ class Response(Struct):
     fixed: bytes = STANDARD
     stream: AsyncIterator[bytes] | None = None
     length: int | None = None
+    id: str = ""
+    usual: bool = False
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Return all its own headers as pairs."""
         lines = [line.partition(b": ") for line in self.fixed.split(b"\r\n") if line]
-        return [*((name, value) for name, _, value in lines), *self.headers]
+        mine = [(b"x-request-id", self.id.encode())] if self.id else []
+        return [*((name, value) for name, _, value in lines), *self.headers, *mine]
 
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -12,13 +12,14 @@ import msgspec
 from headwater.edge.problems import Rejected
 from headwater.model.message import annotated_base
 
+PAIRS_MOST = 1_000
 __all__ = ["Param", "decode_text", "parse_query"]
 
 
 class Param:
-    """One field that is read from text. `many`: a query key that may come several times."""
+    """A field that is read from text. many: a query key that may come several times. plain: the text is the value."""
 
-    __slots__ = ("many", "name", "read")
+    __slots__ = ("many", "name", "plain", "read")
 
     def __init__(self, name: str, hint: Any) -> None:
         self.name = name
@@ -29,6 +30,7 @@ class Param:
         if read is None:
             raise TypeError(f"a {inner} cannot be written in a path or a query string")
         self.read = read
+        self.plain = read is _same
 
 
 def _reader(hint: Any) -> Callable[[str], Any] | None:
@@ -45,7 +47,11 @@ def _reader(hint: Any) -> Callable[[str], Any] | None:
         return _whole
     if float in kinds:
         return _number
-    return lambda text: text
+    return _same
+
+
+def _same(text: str) -> Any:
+    return text
 
 
 def _kinds(hint: Any) -> list[Any]:
@@ -55,6 +61,8 @@ def _kinds(hint: Any) -> list[Any]:
 
 
 def _whole(text: str) -> Any:
+    if text.isdecimal() and text.isascii() and len(text) < 19 and text[0] != "0":
+        return int(text)
     digits = text.removeprefix("-")
     plain = digits.isascii() and digits.isdigit() and len(digits) <= 19 and (digits == "0" or digits[0] != "0")
     return int(text) if plain and -(2**63) <= int(text) < 2**63 else text
@@ -85,6 +93,9 @@ def decode_text(raw: bytes, what: str) -> str:
 
 def parse_query(raw: bytes) -> list[tuple[str, str]]:
     """Return the pairs of a query string. Raises Rejected."""
+    if b"%" not in raw and b"+" not in raw and raw.count(b"&") < PAIRS_MOST and raw.isascii():
+        halves = [part.partition("=") for part in raw.decode("ascii").split("&") if part]
+        return [(name, value) for name, _, value in halves]
     pairs: list[tuple[str, str]] = []
     for part in raw.split(b"&"):
         if not part:
@@ -96,6 +107,6 @@ def parse_query(raw: bytes) -> list[tuple[str, str]]:
                 decode_text(value.replace(b"+", b" "), "the query string"),
             )
         )
-        if len(pairs) > 1_000:
-            raise Rejected(400, "too-many-parameters", "more than 1000 query parameters")
+        if len(pairs) > PAIRS_MOST:
+            raise Rejected(400, "too-many-parameters", f"more than {PAIRS_MOST} query parameters")
     return pairs

@@ -12,9 +12,21 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from headwater.edge.framing import ByLength, Chunked, Framing
-from headwater.edge.head import Headers, check_target, check_unfinished, framing_of, read_headers, read_line
+from headwater.edge.head import (
+    LINE,
+    MATTERING,
+    METHODS,
+    TARGET_BYTES_MOST,
+    Headers,
+    check_target,
+    check_unfinished,
+    framing_of,
+    read_headers,
+    read_line,
+)
 from headwater.edge.http import Request, Response
 from headwater.edge.problems import Rejected, problem_of
+from headwater.edge.proxies import read_proxy_line
 from headwater.edge.sending import send
 from headwater.edge.stream import BodyStream
 
@@ -22,11 +34,13 @@ if TYPE_CHECKING:
     from headwater.edge.responder import Route
     from headwater.edge.server import Server
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "ProxiedConnection"]
 
 HELD_MOST = 64 * 1024
+SHORT_HEAD = 2048
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\ndate: ".encode() for s in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_EXPECTED = b"100-continue"
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 _BODILESS = (204, 304)
@@ -42,17 +56,20 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_again", "_block", "_body", "_can_write", "_framing", "_headers", "_held", "_keep_alive", "_newer", "_parts",
-        "_peer", "_reading", "_request", "_route", "_server", "_task", "_transport", "answered", "body_bytes",
-        "secure", "since", "state", "stuck_since",
+        "_again", "_block", "_body", "_can_write", "_framing", "_headers", "_held", "_keep_alive", "_length", "_newer",
+        "_parts", "_peer", "_plain", "_reading", "_request", "_route", "_server", "_task", "_transport", "_usual",
+        "answered", "body_bytes", "secure", "since", "state", "stuck_since",
     )
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._held = b""  # received, not yet taken
-        self._block = b""  # the headers of the last request, as bytes and read
+        self._block = b"\n"  # the headers of the last request, as bytes and read
         self._headers: Headers = {}
+        self._plain = False  # whether none of them matters to routes
+        self._length = 0  # of the body that they tell of, -1 for chunks
+        self._usual = False  # whether the version is 1.1 and the connection stays
         self._request: Request | None = None
         self._route: Route | None = None
         self._framing: Framing | None = None
@@ -110,12 +127,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; whatever is wrong with them ends the connection, after the answers before it."""
+        if self.state == "idle":
+            self.since = self._server.tick
         if self._held:
             data = self._held + data
             self._held = b""
-        if self.state == "idle":
-            self.state = "head"
-            self.since = self._server.tick
         self._take(data)
 
     # --- taking requests off the bytes --------------------------------------------------------
@@ -140,8 +156,7 @@ class Connection(asyncio.Protocol):
                         self.state = "head"
                         check_unfinished(self._held)
                         return
-                    self._begin(data, at, end)
-                    at = end + 4
+                    at = self._begin(data, at, end)
         except Rejected as rejected:
             self._refuse(rejected)
 
@@ -152,79 +167,110 @@ class Connection(asyncio.Protocol):
             self._reading = False
             self._transport.pause_reading()
 
-    def _begin(self, data: bytes, at: int, end: int) -> None:
-        """Begin the request whose head lies between `at` and `end`. Raises Rejected."""
-        if end - at > 2048:
-            check_unfinished(data[at:end])
-        line_end = data.find(b"\r\n", at, end)
-        if line_end < 0:
-            line_end = end
+    def _begin(self, data: bytes, at: int, end: int) -> int:
+        """Begin the request whose head lies between `at` and `end`; return where to go on in `data`.
+
+        Raises Rejected.
+        """
+        line_end = data.find(b"\r\n", at)
         server = self._server
-        method, target, newer = read_line(data[at:line_end])
-        block = data[line_end + 2 : end]
-        headers = self._headers
-        if block != self._block:  # most clients say the same again
-            headers = read_headers(block.split(b"\r\n"))
-            self._block, self._headers = block, headers
-        length = framing_of(headers, newer=newer)
-        connection = headers.get(b"connection")
-        self._newer = newer
-        if connection is None:
-            self._keep_alive = newer
+        line, block = data[at:line_end], data[line_end + 2 : end]
+        known = server.lines.get(line)
+        match = None if known is not None or len(line) > TARGET_BYTES_MOST else LINE.fullmatch(line)
+        # most clients say the same again
+        if block != self._block or not self._newer or (known is None and match is None):
+            self._read_block(line, block)
+        if known is not None:
+            method, path, route = known
+            request = Request(method, path, b"", self._headers, b"", self._peer, self.secure, (), None, self._plain)
         else:
-            asked = connection.lower()
-            self._keep_alive = b"close" not in asked and (newer or b"keep-alive" in asked)
-        path, mark, query = target.partition(b"?")
-        if mark or path not in server.known:
-            check_target(method, target)
-        request = Request(method, path, query, headers, b"", self._peer, self.secure)
-        if server.proxies is not None:
-            server.proxies.look_through(request)
-        if length == 0:
-            self.state = "busy"
+            method, path, query = self._odd(line) if match is None else (METHODS[match[1]], match[2], match[3] or b"")
+            request = Request(method, path, query, self._headers, b"", self._peer, self.secure, (), None, self._plain)
             try:
                 route = server.route(request)
-                refused = route.admit(request)
             except Rejected as rejected:
-                refused = problem_of(rejected, "")
-                route = None
-            if refused is not None or route is None:
-                self._answer(refused)  # type: ignore[arg-type]
-                return
-            self._request = request
-            self._run(route, request)
-        else:
-            self._expect_body(request, length)
+                if self._length:
+                    raise
+                self._begun(request)  # nothing here, but well-formed: the connection stays
+                self._answer(problem_of(rejected, ""))
+                return end + 4
+        if server.proxies is not None:
+            server.proxies.look_through(request)
+        if self._length:
+            return self._expect_body(route, request, data, end + 4)
+        self._start(route, request)
+        return end + 4
 
-    def _expect_body(self, request: Request, length: int) -> None:
-        """Decide, before any of it is looked at, whether the body is wanted at all. Raises Rejected."""
-        route = self._server.route(request)
+    def _odd(self, line: bytes) -> tuple[str, bytes, bytes]:
+        """Read a request line that is not what most are. Raises Rejected."""
+        method, target, _ = read_line(line)
+        check_target(method, target)
+        path, _, query = target.partition(b"?")
+        return method, path, query
+
+    def _read_block(self, line: bytes, block: bytes) -> None:
+        """Read the header lines, and what they say of the body and the connection. Raises Rejected."""
+        if len(line) + len(block) > SHORT_HEAD:
+            check_unfinished(line + block)
+        newer = read_line(line)[2]
+        headers = read_headers(block.split(b"\r\n") if block else [])
+        self._length = framing_of(headers, newer=newer)
+        if self._server.names is not None:
+            self._server.check_name(headers)
+        if headers.get(b"expect", _EXPECTED).lower() != _EXPECTED:
+            raise Rejected(417, "bad-expectation", "only 100-continue can be expected")
+        connection = headers.get(b"connection", b"").lower()
+        self._keep_alive = b"close" not in connection and (newer or b"keep-alive" in connection)
+        self._plain = headers.keys().isdisjoint(MATTERING)
+        self._usual = self._keep_alive and newer
+        self._headers, self._block, self._newer = headers, block, newer
+
+    def _begun(self, request: Request) -> None:
+        self.state = "busy"
+        self._request = request
+
+    def _start(self, route: Route, request: Request) -> None:
+        """Run a request that has all it needs."""
+        self.state = "busy"
+        self._request = request
+        outcome = self._server.hosts.run(route.start, request, self._answer)
+        if isinstance(outcome, Response):
+            self._answer(outcome)
+        else:
+            self._task = outcome
+
+    def _expect_body(self, route: Route, request: Request, data: bytes, at: int) -> int:
+        """Take the body if all of it is there; else decide first whether it is wanted at all. Raises Rejected."""
+        length = self._length
         most = self._server.limits.body_bytes if route.body_most is None else route.body_most
         if length > most:
             raise _too_large(most)
-        expected = request.headers.get(b"expect")
-        if expected is not None and expected.lower() != b"100-continue":
-            raise Rejected(417, "bad-expectation", "only 100-continue can be expected")
+        if 0 < length <= len(data) - at and not route.streams:
+            request.body = data[at : at + length]
+            self._start(route, request)
+            return at + length
+        self._request = request
         refused = route.admit(request)
         if refused is not None:
-            self._request = request
             self._last_answer(refused)
-            return
-        self._request, self._route = request, route
+            return len(data)
+        self._route = route
         self._framing = Chunked() if length < 0 else ByLength(length)
         self.body_bytes = 0
         self.state = "body"
         self.since = self._server.tick
-        if expected is not None and self._newer and self._transport is not None:
+        if b"expect" in request.headers and self._newer and self._transport is not None:
             self._transport.write(_CONTINUE)
         if route.streams:
             request.stream = self._body = BodyStream(self._flow)
-            self._run(route, request)
+            self._start(route, request)
+            self._also_body()
+        return at
 
-    def _run(self, route: Route, request: Request) -> None:
-        task = self._server.hosts.run(route.respond(request), self._answer)
-        if task is not None:
-            self._task = task
+    def _also_body(self) -> None:
+        """While a stream is read it is the client's turn as well as ours."""
+        if self._framing is not None and self.state == "busy":
+            self.state = "body"
 
     def _part(self, data: bytes) -> None:
         """Take a part of the body. Raises Rejected at the limit, keeping nothing beyond it."""
@@ -266,40 +312,61 @@ class Connection(asyncio.Protocol):
         if parts:
             self._parts = []
         self._route = None
-        self.state = "busy"
-        self._run(route, request)
+        self._start(route, request)
 
     # --- answering ----------------------------------------------------------------------------
 
     def _answer(self, response: Response) -> None:
         """Write an answer; called when it is ready, in the request's task if it has one."""
         self._task = None
-        transport = self._transport
+        transport, server, request = self._transport, self._server, self._request
+        if (
+            self._usual and response.usual and transport is not None and self._framing is None
+            and not server.draining and server.points.strike is None and self.state == "busy"
+        ):
+            # what nearly every answer is: written in one piece, and the connection stays
+            body = response.body
+            head = b"%b%d\r\n%bx-request-id: %b\r\n\r\n" % (
+                server.ok, len(body), response.fixed, response.id.encode()
+            )
+            transport.write(head + body if request is None or request.method != "HEAD" else head)
+            self._request = None
+            self.answered = True
+            self.state = "idle"
+            self.since = server.tick
+            if self._held or not self._reading:
+                self._go_on()
+            return
         if transport is None or transport.is_closing():
             return
         if self._framing is not None or self.state == "lingering":  # answered before all of the body was there
             self._last_answer(response)
             return
-        request = self._request
-        keep = self._keep_alive and not self._server.draining
+        keep = self._keep_alive and not server.draining
         if response.stream is not None:
             self._task = asyncio.get_running_loop().create_task(self._stream(response, keep=keep))
             return
         self._write(response, keep=keep, bodiless=request is not None and request.method == "HEAD")
-        if not keep:
+        if keep:
+            self._next()
+        else:
             transport.close()
-            return
-        self._next()
 
     def _next(self) -> None:
-        """Be ready for the next request; those that wait are taken by the caller, or in the loop's next turn."""
+        """Be ready for the next request."""
         self._request = None
         self.state = "idle"
         self.since = self._server.tick
-        if self._held and not self._again:
-            self._again = True
-            asyncio.get_running_loop().call_soon(self._take_held)
-        elif not self._reading and self._transport is not None:
+        if self._held or not self._reading:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what has been waiting, in the loop's next turn; read on if nothing has."""
+        if self._held:
+            if not self._again:
+                self._again = True
+                asyncio.get_running_loop().call_soon(self._take_held)
+        elif self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
 
@@ -353,9 +420,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         if server.points.strike is not None:
             server.points.hit("edge.before_answer")
-        more = response.fixed
-        for name, value in response.headers:
-            more += b"%b: %b\r\n" % (name, value)
+        more = _lines(response)
         if not keep:
             more += _CLOSE
         elif not self._newer:
@@ -375,7 +440,7 @@ class Connection(asyncio.Protocol):
         assert request is not None
         if response.length is None and not self._newer:
             keep = False  # HTTP/1.0 knows no chunks: the end of the connection is the end of the body
-        more = response.fixed + b"".join(b"%b: %b\r\n" % pair for pair in response.headers)
+        more = _lines(response)
         more += b"" if keep and self._newer else _KEEP if keep else _CLOSE
         if response.length is not None:
             more += b"content-length: %d\r\n" % response.length
@@ -383,7 +448,8 @@ class Connection(asyncio.Protocol):
             more += b"transfer-encoding: chunked\r\n"
         transport.write(b"%b%b\r\n%b\r\n" % (_LINES[response.status], self._server.date, more))
         self.answered = True
-        whole = await send(response, transport, self, chunked=response.length is None and self._newer, skip=request.method == "HEAD")
+        chunked = response.length is None and self._newer
+        whole = await send(response, transport, self, chunked=chunked, skip=request.method == "HEAD")
         self._task = None
         if self._transport is None:
             return
@@ -415,6 +481,47 @@ class Connection(asyncio.Protocol):
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
+
+
+class ProxiedConnection(Connection):
+    """A connection that, when it comes from a named proxy, begins with the PROXY protocol."""
+
+    __slots__ = ("_told",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        proxies = self._server.proxies
+        self._told = proxies is None or not proxies.trusts(self._peer)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the first line, then bytes as any connection does."""
+        if self._told:
+            super().data_received(data)
+            return
+        data = self._held + data
+        self._held = b""
+        self.state = "head"
+        try:
+            found = read_proxy_line(data)
+        except Rejected:  # whoever speaks here speaks no HTTP, so there is nobody to answer
+            self.abort()
+            return
+        if found is None:
+            self._held = data
+            return
+        address, at = found
+        self._told = True
+        if address is not None:
+            self._peer = address
+        if at < len(data):
+            super().data_received(data[at:])
+
+
+def _lines(response: Response) -> bytes:
+    """Return a response's own headers as they stand on the wire."""
+    mine = b"x-request-id: %b\r\n" % response.id.encode() if response.id else b""
+    return response.fixed + b"".join([b"%b: %b\r\n" % pair for pair in response.headers]) + mine
 
 
 def _too_large(most: int) -> Rejected:

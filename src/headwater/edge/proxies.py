@@ -14,7 +14,9 @@ __all__ = ["Proxies", "read_proxy_line"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _V2 = b"\r\n\r\n\x00\r\nQUIT\n"
-_V1 = re.compile(rb"PROXY (?:(UNKNOWN)[^\r\n]*|TCP([46]) ([0-9a-fA-F:.]{2,45}) [0-9a-fA-F:.]{2,45} \d{1,5} \d{1,5})\r\n")
+_V1 = re.compile(
+    rb"PROXY (?:(UNKNOWN)[^\r\n]*|TCP([46]) ([0-9a-fA-F:.]{2,45}) [0-9a-fA-F:.]{2,45} \d{1,5} \d{1,5})\r\n"
+)
 LINE_BYTES_MOST = 107
 
 
@@ -36,7 +38,9 @@ class Proxies:
             try:
                 self._networks.append(ipaddress.ip_network(text))
             except ValueError as error:
-                raise ConfigurationError(f"trusted proxy {text!r}: {error}; write '10.0.0.0/8', '::1' or 'unix'") from None
+                raise ConfigurationError(
+                    f"trusted proxy {text!r}: {error}; write '10.0.0.0/8', '::1' or 'unix'"
+                ) from None
 
     def trusts(self, peer: str) -> bool:
         """Whether the client at this address is a named proxy."""

@@ -53,6 +53,8 @@ class Reading:
         if any(param.many for param in self._path):
             raise ConfigurationError(f"{told}: a path parameter is one value", where=route.where)
         self._plain = self._body and not self._path
+        # a message without fields is always the same, and nobody can change it
+        self._constant = None if fields else contract.message()
         self._needs_body = self._body and any(fields[n].required and n != self._idempotent for n in rest)
 
     def read(self, request: Request, key: str | None, **more: Any) -> Any:
@@ -60,6 +62,8 @@ class Reading:
         if self._plain and key is None and request.body and not request.query:
             _check_content_type(request)
             return self._reader.read(request.body)
+        if self._constant is not None and not request.query and not request.body:
+            return self._constant
         if not self._body and not request.body:
             return self._reader.build(self._text_fields(request, key, more))
         spliced = self._spliced(request, key)
@@ -72,9 +76,11 @@ class Reading:
     def _text_fields(self, request: Request, key: str | None, more: dict[str, Any]) -> dict[str, Any]:
         fields = self._query_fields(request.query) if request.query else {}
         for param, text in zip(self._path, request.params, strict=True):
-            fields[param.name] = param.read(text)
-        self._fill_key(fields, key)
-        fields.update(more)
+            fields[param.name] = text if param.plain else param.read(text)
+        if key is not None:
+            self._fill_key(fields, key)
+        if more:
+            fields.update(more)
         return fields
 
     def _spliced(self, request: Request, key: str | None) -> Any:
@@ -110,6 +116,17 @@ class Reading:
 
     def _query_fields(self, raw: bytes) -> dict[str, Any]:
         fields: dict[str, Any] = {}
+        if b"%" not in raw and b"+" not in raw:  # mostly: each known name once, and nothing encoded
+            names = self._rest
+            for part in raw.decode("ascii").split("&"):
+                name, _, text = part.partition("=")
+                param = names.get(name)
+                if param is None or param.many or name in fields:
+                    break
+                fields[name] = text if param.plain else param.read(text)
+            else:
+                return fields
+            fields = {}
         for name, text in parse_query(raw):
             param = self._rest.get(name)
             if param is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Set
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from headwater.edge.http import Request, Response
+from headwater.edge.problems import problem_of
+from headwater.runtime.waiting import Waiting
 
 __all__ = ["Answers", "Responder", "Route"]
 
@@ -31,6 +34,10 @@ class Route(Protocol):
         """Return a refusal, decided from the head alone; None to go on. Never raises but Rejected."""
         ...
 
+    def start(self, request: Request) -> Response | Waiting:
+        """Answer as far as that goes without waiting; admit the request first if nobody has. Never raises."""
+        ...
+
     def respond(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Answer. Never raises but when cancelled."""
         ...
@@ -40,8 +47,13 @@ class Responder(Protocol):
     """Finds routes."""
 
     @property
-    def known(self) -> Set[bytes]:
+    def known(self) -> AbstractSet[bytes]:
         """Paths that are known to be well-formed."""
+        ...
+
+    @property
+    def lines(self) -> Mapping[bytes, tuple[str, bytes, Route]]:
+        """Whole request lines, with the method and path they hold and the route they lead to."""
         ...
 
     def route(self, request: Request) -> Route:
@@ -55,6 +67,7 @@ class Answers:
     streams = False
     body_most: int | None = None
     known: frozenset[bytes] = frozenset()
+    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}
 
     def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
         self._function = function
@@ -67,6 +80,13 @@ class Answers:
         """Let everything in."""
         return None
 
+    def start(self, request: Request) -> Response | Waiting:
+        """Ask the function, as far as that goes."""
+        return Waiting(self.respond(request).__await__())
+
     async def respond(self, request: Request) -> Response:
-        """Ask the function."""
-        return await self._function(request)
+        """Ask the function. A mistake in it is an internal error to the caller."""
+        try:
+            return await self._function(request)
+        except Exception as error:
+            return problem_of(error, "")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import NoneType
 from typing import Any, get_args
 
 from headwater.edge.auth import Guard
+from headwater.edge.hosting import awaited
 from headwater.edge.http import SECURITY, Request, Response
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
 from headwater.edge.surroundings import RequestIds, Surroundings, token_header
 from headwater.errors import Draining, Overloaded
-from headwater.model.api import Route
+from headwater.model.api import Route, public
 from headwater.model.codec import to_json
+from headwater.model.context import Context
 from headwater.model.contract import PRIORITIES
 from headwater.runtime.node import Node
+from headwater.runtime.waiting import Waiting
 
 __all__ = ["CompiledRoute", "Gate"]
 
@@ -35,26 +38,30 @@ class CompiledRoute:
         self.counts = [0] * 6
         self._node = node
         self._ids = ids
+        self._new_id = ids.new
         self._guard = guarded
         self._gates = gates
         self._rank = PRIORITIES.index(contract.priority)
-        self._reading = Reading(route)
-        self._surroundings = Surroundings(contract, node)
-        self._invoke = node.table[contract.message].invoke
+        self._open = route.auth is public
+        self._read = Reading(route).read
+        self._context = Surroundings(contract, node).context
+        self._call = node.table[contract.message].start
         self._query = contract.kind == "query"
         self._status = route.status
+        self._usual = route.status == 200
         self._optional = contract.result is NoneType or NoneType in get_args(contract.result)
         kept = b"no-store" if route.http_cache is None else route.http_cache.control.encode()
-        self._fixed = b"content-type: application/json\r\ncache-control: " + kept + b"\r\n" + SECURITY
+        self._plain_fixed = b"cache-control: " + kept + b"\r\n" + SECURITY
+        self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
-        request.id = self._ids.of(request)
+        request.id = self._new_id() if request.plain else self._ids.of(request)
         try:
-            node = self._node
-            if self._rank > node.lowest or node.in_flight >= node.parts.in_flight_most or not node.ready:
+            if self._rank > self._node.lowest:
                 self._refuse()
-            request.identity = self._guard(request)
+            if not (request.plain and self._open):
+                request.identity = self._guard(request)
             for gate in self._gates:
                 request.more += gate(request)
         except Exception as error:
@@ -66,35 +73,59 @@ class CompiledRoute:
             raise Draining("this process is starting or shutting down")
         raise Overloaded("there is more to do than this process can; what is less urgent is refused first")
 
-    async def respond(self, request: Request) -> Response:
-        """Answer one admitted request. Never raises but when cancelled."""
-        node = self._node
-        node.in_flight += 1
+    def start(self, request: Request) -> Response | Waiting:
+        """Answer one request, as far as that goes without waiting."""
+        if not request.id:
+            refused = self.admit(request)
+            if refused is not None:
+                return refused
         try:
-            context = self._surroundings.context(request)
-            message = self._reading.read(request, context.idempotency_key)
-            result = await self._invoke(message, context)
-            if result is None and self._optional:
-                response = self._nothing(request)
-            else:
-                response = Response(self._status, to_json(result), (), self._fixed)
-            if context.token and not self._query:
-                response.headers = (token_header(context.token),)
+            context = self._context(request)
+            result = self._call(self._read(request, context.idempotency_key), context)
+            if isinstance(result, Waiting):
+                return Waiting(self._rest(result.rest, request, context))
+            return self._answer(result, request, context)
         except Exception as error:
-            response = problem_of(error, request.id)
+            return self._finished(problem_of(error, request.id), request)
+
+    def _rest(
+        self, work: Generator[Any, Any, Any], request: Request, context: Context
+    ) -> Generator[Any, Any, Response]:
+        node = self._node
+        node.enter()
+        try:
+            return self._answer((yield from work), request, context)
+        except Exception as error:
+            return self._finished(problem_of(error, request.id), request)
         finally:
-            node.in_flight -= 1
-            if not node.ready:
-                node.left()
+            node.leave()
+
+    async def respond(self, request: Request) -> Response:
+        """Answer one request. Never raises but when cancelled."""
+        begun = self.start(request)
+        return await awaited(begun) if isinstance(begun, Waiting) else begun
+
+    def _answer(self, result: Any, request: Request, context: Context) -> Response:
+        if (result is None and self._optional) or request.more or context.token:
+            return self._unusual(result, request, context)
+        self.counts[2] += 1
+        return Response(self._status, to_json(result), (), self._fixed, None, None, request.id, self._usual)
+
+    def _unusual(self, result: Any, request: Request, context: Context) -> Response:
+        if result is None and self._optional:
+            response = self._nothing(request)
+        else:
+            response = Response(self._status, to_json(result), (), self._fixed)
+        if context.token and not self._query:
+            response.headers = (token_header(context.token),)
         return self._finished(response, request)
 
     def _nothing(self, request: Request) -> Response:
         return problem(404, "not-found", "there is no such thing", request.id) if self._query else Response(204)
 
     def _finished(self, response: Response, request: Request) -> Response:
-        response.fixed += b"x-request-id: %b\r\n" % request.id.encode()
+        response.id = request.id
         if request.more:
             response.headers += request.more
         self.counts[response.status // 100] += 1
         return response
-

@@ -7,10 +7,12 @@ route's function does authorisation, reading, the call and the answer in that or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from headwater.edge.auth import NoVerifier, Verifier, guard
+from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
+from headwater.edge.blobs import DownloadRoute, UploadRoute, is_blob
 from headwater.edge.http import Request, Response
 from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
@@ -45,23 +47,26 @@ class _Place:
 class Router:
     """All routes of an application over one node.
 
-    gates: what each route asks of a request besides its authorisation, such as rate limits.
+    gates: what each route asks of a request besides its authorisation, such as rate limits. upload_most: bytes
+    of a body that goes to the file store.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
 
     def __init__(
         self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
-        gates: Gates = lambda _route: (),
+        gates: Gates = lambda _route: (), upload_most: int = 1024**3,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
         self.compiled: list[CompiledRoute] = []
         self._ids = RequestIds(node.parts.ids)
         self._root = _Place()
+        self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
         self._gates = gates
+        self._upload_most = upload_most
         self._add_fixed("GET", b"/livez", self._alive)
         self._add_fixed("GET", b"/readyz", self._ready)
         for api in apis:
@@ -73,14 +78,14 @@ class Router:
         """Answer a request whose body is complete. Never raises but when cancelled."""
         try:
             route = self.route(request)
-            return route.admit(request) or await route.respond(request)
+            return await route.respond(request)
         except Rejected as error:
             return problem_of(error, "")
 
     # --- finding ------------------------------------------------------------------------------
 
     @property
-    def known(self) -> Set[bytes]:
+    def known(self) -> AbstractSet[bytes]:
         """The paths without parameters."""
         return self._whole.keys()
 
@@ -155,10 +160,29 @@ class Router:
                 f"{told} is the same as the route at {place.where[route.method]}", where=route.where
             )
         guarded = guard(route.auth, self._verifier)
-        compiled = CompiledRoute(route, guarded, self.node, self._ids, self._gates(route))
+        compiled = self._compile(route, guarded, told)
         self.compiled.append(compiled)
         place.methods[route.method] = compiled
         place.where[route.method] = route.where
+        if "{" not in route.path and route.path.isascii():
+            path = route.path.encode()
+            self._whole[path] = place
+            self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
+
+    def _compile(self, route: Route, guarded: Guard, told: str) -> CompiledRoute:
+        given = (route, guarded, self.node, self._ids, self._gates(route))
+        if route.upload is None and not is_blob(route.contract.result):
+            return CompiledRoute(*given)
+        files = self.node.parts.files
+        if files is None:
+            raise ConfigurationError(f"{told} needs a file store, and this node has none", where=route.where)
+        if route.upload is not None:
+            upload = UploadRoute(*given)
+            upload.prepare(files, self._upload_most)
+            return upload
+        download = DownloadRoute(*given)
+        download.prepare(files)
+        return download
 
     def _place(self, route: Route, told: str) -> _Place:
         place = self._root
@@ -172,8 +196,6 @@ class Router:
                 )
             else:
                 place = place.static.setdefault(segment, _Place())
-        if "{" not in route.path and route.path.isascii():
-            self._whole[route.path.encode()] = place
         return place
 
 

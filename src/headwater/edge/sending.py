@@ -21,7 +21,9 @@ class Reader(Protocol):
         ...
 
 
-async def send(response: Response, transport: asyncio.WriteTransport, reader: Reader, *, chunked: bool, skip: bool) -> bool:
+async def send(
+    response: Response, transport: asyncio.WriteTransport, reader: Reader, *, chunked: bool, skip: bool
+) -> bool:
     """Write the pieces of a body, framed; return whether all of it was written. skip: the answer to a HEAD.
 
     The source is always closed. Cancelled when the client goes away.

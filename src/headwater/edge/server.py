@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
+import stat
+from collections.abc import Mapping
 from datetime import datetime
 
 from headwater.edge.hosting import Hosts
-from headwater.edge.protocol import Connection
+from headwater.edge.problems import Rejected
+from headwater.edge.protocol import Connection, ProxiedConnection
 from headwater.edge.proxies import Proxies
 from headwater.edge.responder import Responder
 from headwater.edge.tls import Certificates
@@ -62,10 +66,11 @@ class Server:
         self.limits = limits or Limits()
         self.draining = False
         self.tick = clock.monotonic()
-        self.date = _http_date(clock.now())
+        self.date = self.ok = b""
         self.names = names
         self.proxies = proxies
         self.known = responder.known
+        self.lines = responder.lines
         self.points = points or CrashPoints()
         self.route = responder.route
         self.served = 0
@@ -102,10 +107,13 @@ class Server:
         self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None, host: str, port: int, path: str | None,
         context: ssl.SSLContext | None,
     ) -> asyncio.Server:
+        kind = ProxiedConnection if self.proxies is not None and self.proxies.protocol else Connection
+
         def make() -> Connection:
-            return Connection(self)
+            return kind(self)
 
         if path is not None:
+            _remove_stale(path)
             old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
             try:
                 return await loop.create_unix_server(make, path, backlog=BACKLOG)
@@ -151,6 +159,13 @@ class Server:
 
     # --- connections --------------------------------------------------------------------------
 
+    def check_name(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raise Rejected for a request to another host than ours."""
+        host = headers.get(b"host", b"").lower()
+        name = host if host.endswith(b"]") else host.rpartition(b":")[0] if b":" in host else host
+        if self.names is not None and name not in self.names:
+            raise Rejected(421, "wrong-host", "this server is not responsible for the host that was asked for")
+
     def opened(self, connection: Connection) -> None:
         """A client has come."""
         self._connections[connection] = None
@@ -165,6 +180,7 @@ class Server:
         """Close who is too slow. One timer for all: a timer each would cost more than it saves."""
         now = self.tick = self._clock.monotonic()
         self.date = _http_date(self._clock.now())
+        self.ok = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: " % self.date
         for connection in list(self._connections):
             if self._too_slow(connection, now - connection.since, now):
                 connection.abort()
@@ -185,6 +201,19 @@ class Server:
         if connection.state == "head" or not connection.answered:
             return seconds > limits.head_seconds
         return seconds > limits.idle_seconds
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket's file that a killed process has left. Raises OSError when somebody listens there."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode if os.path.exists(path) else 0):  # noqa: PTH110, PTH116 - also for bytes
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108
+            return
+    raise OSError(errno.EADDRINUSE, "somebody listens there already")
 
 
 def _http_date(now: datetime) -> bytes:

@@ -28,9 +28,7 @@ _token = msgspec.json.Decoder(dict[str, int])
 
 
 class RequestIds:
-    """Ids for requests: what the client sent if it is decent, else our own: a part that is new for each process, and a
-    number.
-    """
+    """Ids for requests: what the client sent if it is decent, else a part that is new for each process and a number."""
 
     __slots__ = ("_next", "_prefix")
 
@@ -41,8 +39,10 @@ class RequestIds:
     def of(self, request: Request) -> str:
         """Return the request's id."""
         given = request.headers.get(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            return given.decode()
+        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self.new()
+
+    def new(self) -> str:
+        """Return a new one."""
         return f"{self._prefix}-{self._next():x}"
 
 
@@ -58,6 +58,10 @@ class Surroundings:
 
     def context(self, request: Request) -> Context:
         """Return the call's context. Raises Rejected for a header that is not what it should be."""
+        if request.plain:
+            return Context(
+                deadline=self._monotonic() + self._within, identity=request.identity, request_id=request.id
+            )
         header = request.headers.get
         budget = header(b"request-timeout")
         within = self._within if budget is None else self._budget(budget)

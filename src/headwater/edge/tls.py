@@ -17,7 +17,8 @@ class Certificates:
     """A TLS context over a certificate chain and its key, in PEM files.
 
     TLS 1.2 and newer. New connections use new files within a second of both having been written; a pair that does
-    not fit together, or cannot be read, is told in the log and the one in use stays. Raises ConfigurationError at first.
+    not fit together, or cannot be read, is told in the log and the one in use stays. Raises ConfigurationError when
+    the first pair cannot be used.
     """
 
     def __init__(self, chain: Path, key: Path) -> None:
@@ -43,7 +44,7 @@ class Certificates:
         try:
             self._load()
         except (OSError, ssl.SSLError) as error:
-            log.error("the new certificate in %s is not used: %s", self._chain, error)
+            log.error("the new certificate in %s is not used: %s", self._chain, error)  # noqa: TRY400 - no trace helps
         else:
             log.info("the certificate in %s has been loaded", self._chain)
 

@@ -177,7 +177,7 @@ class Api:
         auth = options.get("auth") or self.auth
         if http_cache is not None and http_cache.shared and auth is not public:
             raise ConfigurationError(
-                f"{method} {path}: Shared(...) would show one caller's answer to others; use Private(...), or auth=public",
+                f"{method} {path}: Shared(...) shows one caller's answer to others; use Private(...), or auth=public",
                 where=where,
             )
         self.routes.append(

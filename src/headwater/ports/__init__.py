@@ -3,6 +3,7 @@
 from headwater.ports.bell import Bell
 from headwater.ports.clock import Clock, Ids, Random, Timer
 from headwater.ports.executor import Executor
+from headwater.ports.files import Files
 from headwater.ports.log import EventLog, Record
 from headwater.ports.points import POINTS, CrashPoints
 from headwater.ports.store import Durability, Params, Row, Snapshot, Store, Unit
@@ -17,6 +18,7 @@ __all__ = [
     "Durability",
     "EventLog",
     "Executor",
+    "Files",
     "Ids",
     "Outcome",
     "Params",

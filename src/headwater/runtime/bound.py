@@ -29,6 +29,7 @@ from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
 from headwater.runtime.shapes import needs_check, shareable
+from headwater.runtime.waiting import Waiting
 
 __all__ = ["BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run"]
 
@@ -99,7 +100,8 @@ class Endpoint:
     """One contract that can be called here: deadline, copy, outcome and meter around its handler."""
 
     __slots__ = (
-        "_bound", "_clean", "_clock", "_copy", "_fails", "_monotonic", "_outer", "_record", "_run", "_span", "contract",
+        "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_fails",
+        "_monotonic", "_outer", "_record", "_run", "_span", "contract",
         "failure_codecs", "handler", "message_codec", "module", "result_codec", "within",
     )
 
@@ -123,29 +125,39 @@ class Endpoint:
         self._monotonic = parts.clock.monotonic
         self._record = parts.telemetry.cell(contract).record
         self._span = parts.telemetry.span if parts.telemetry.tracing else None
-        self._copy = parts.encode or not (shareable(contract.message) and shareable(contract.result))
+        self._encode = parts.encode
+        self._copy = parts.encode or not shareable(contract.message)
+        self._copy_result = parts.encode or not shareable(contract.result)
         self._clean = clean or contract.kind == "query"
 
     def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
         """Call from outside, under the context's deadline. Ends as `near`."""
         return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)
 
+    def start(self, message: Message, context: Context) -> Any:
+        """Call from outside, as far as that goes without waiting: return the answer, or `Waiting`.
+
+        The message must have been read by the contract's own strict rules, so nobody checks it again.
+        """
+        now = self._monotonic()
+        deadline = min(now + self.within, context.deadline)
+        return self._start(message, NodeCtx(self._bound, context, deadline, 0), now, self._encode)
+
     @types.coroutine
     def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
         """Call from another handler, with a budget that only shrinks.
 
         Returns the answer, or raises one of the three other outcomes.
-        A generator, so that the handler can be stepped by hand and a timer set only when it waits
-        (see `deadline`).
         """
         now = self._monotonic()
-        deadline = now + (self.within if within is None or within > self.within else within)
-        deadline = min(deadline, parent.deadline)
-        ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
-        outcome: Outcome = "value"
-        copy = self._copy
+        deadline = min(now + (self.within if within is None or within > self.within else within), parent.deadline)
+        begun = self._start(message, NodeCtx(self._bound, parent.context, deadline, parent.depth + 1), now, self._copy)
+        return (yield from begun.rest) if isinstance(begun, Waiting) else begun
+
+    def _start(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Any:
+        """Step the handler by hand; a generator and a timer are needed only when it waits (see `deadline`)."""
         try:
-            if deadline <= now:
+            if ctx.deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
             if ctx.depth > DEPTH_MOST:
                 raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another: a circle")
@@ -157,25 +169,50 @@ class Endpoint:
             except StopIteration as done:
                 result = done.value
             else:
-                result = yield from finish(work, waits_for, deadline, self._clock, self.contract.wire_name)
-            return self.result_codec.unpack(self.result_codec.pack(result)) if copy else result
+                return Waiting(self._rest(work, waits_for, ctx, now))
+            if self._copy_result:
+                result = self._returned(result)
         except BaseException as error:
-            outcome, told = self._outcome(error, ctx)
+            told = self._failed(error, ctx, now)
             if told is error:
                 raise
             raise told from error
-        finally:
-            seconds = self._monotonic() - now
-            self._record(outcome, seconds)
-            if self._span is not None and parent.context.trace_id:
-                self._span(self.contract, parent.context, outcome, seconds)
+        self._ended("value", ctx, now)
+        return result
+
+    def _rest(self, work: Any, waits_for: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
+        try:
+            result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+            if self._copy_result:
+                result = self._returned(result)
+        except BaseException as error:
+            told = self._failed(error, ctx, now)
+            if told is error:
+                raise
+            raise told from error
+        self._ended("value", ctx, now)
+        return result
+
+    def _failed(self, error: BaseException, ctx: NodeCtx, now: float) -> BaseException:
+        outcome, told = self._outcome(error, ctx)
+        self._ended(outcome, ctx, now)
+        return told
+
+    def _ended(self, outcome: Outcome, ctx: NodeCtx, now: float) -> None:
+        seconds = self._monotonic() - now
+        self._record(outcome, seconds)
+        if self._span is not None and ctx.context.trace_id:
+            self._span(self.contract, ctx.context, outcome, seconds)
+
+    def _returned(self, result: Any) -> Any:
+        return self.result_codec.unpack(self.result_codec.pack(result))
 
     def _outcome(self, error: BaseException, ctx: NodeCtx) -> tuple[Outcome, BaseException]:
         """Decide which outcome an exception is, and what the caller is told."""
         name = self.contract.wire_name
         if isinstance(error, Failure):
             if type(error) in self._fails:
-                return "failure", self._carried(error) if self._copy else error
+                return "failure", self._carried(error) if self._encode else error
             return "unknown", HandlerCrashed(
                 f"{name} refused with {type(error).__name__}, which its contract does not declare: catch it, or "
                 "add it to fails="
@@ -261,6 +298,9 @@ def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
     """Return what runs a handler that has neither transaction nor view: itself, where that fits."""
     if plan.slots == (CTX,) and plan.positional and not plan.sync:
         return handler.function
+    if not plan.slots and plan.positional and not plan.sync:
+        function = handler.function
+        return lambda message, ctx: function(message)
     return lambda message, ctx: call(message, ctx, None, None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,8 @@ __all__ = ["Node"]
 log = logging.getLogger("headwater.runtime")
 
 DISPATCH_SECONDS = 30.0
+SHARES = (0.6, 0.8, 0.95, 1.0)
+"""How full a node is, by calls that wait, when it begins to refuse low, normal, high and critical priority."""
 QUIET_POLL_SECONDS = 0.005
 QUIET_POLL_SECONDS_MOST = 0.1
 
@@ -66,7 +69,8 @@ class Node:
         self.in_flight = 0
         self._bound: dict[str, BoundModule] = {}
         self._providers = Providers(parts.replace)
-        self.lowest = len(PRIORITIES) - 1
+        self.lowest = -1
+        self._level_at = self._level_below = 0.0
         self._quiet = asyncio.Event()
 
     # --- life ---------------------------------------------------------------------------------
@@ -92,14 +96,16 @@ class Node:
         for worker in self.workers:
             worker.start()
         self.ready = True
+        self._level()
 
     async def stop(self, *, within: float = 10.0) -> None:
         """Drain: refuse new calls, let running ones finish, stop delivering, close the stores.
 
         Work that still runs after `within` seconds is left to be cancelled, and rolls back.
         """
-        self.ready = False
-        self.left()
+        self.pause()
+        if not self.in_flight:
+            self._quiet.set()
         try:
             async with asyncio.timeout(within):
                 await self._quiet.wait()
@@ -112,9 +118,14 @@ class Node:
                 log.exception("%s could not be left in order", worker.name)
         await self._close()
 
+    def pause(self) -> None:
+        """Take no more calls from outside; those that run go on."""
+        self.ready = False
+        self._level()
+
     def abandon(self) -> None:
         """Stop as in a crash: nothing is awaited, nothing uncommitted survives."""
-        self.ready = False
+        self.pause()
         for store in self.stores.values():
             store.abandon()
         for worker in self.workers:
@@ -159,20 +170,36 @@ class Node:
             raise NoHandler(f"nobody handles {contract_of(type(message)).wire_name} in this process")
         if not self.ready:
             raise Draining("this process is starting or shutting down")
-        if self.in_flight >= self.parts.in_flight_most:
+        if self.lowest < 0:
             raise Overloaded(f"{self.in_flight} calls are running, which is the most")
-        self.in_flight += 1
+        self.enter()
         try:
             return await endpoint.invoke(message, context)
         finally:
-            self.in_flight -= 1
-            if not self.ready:
-                self.left()
+            self.leave()
 
-    def left(self) -> None:
-        """Note that a call from outside has ended while the node drains."""
-        if not self.in_flight:
+    def enter(self) -> None:
+        """Count a call from outside that has begun and may wait."""
+        self.in_flight += 1
+        if self.in_flight >= self._level_at:
+            self._level()
+
+    def leave(self) -> None:
+        """Count its end."""
+        self.in_flight -= 1
+        if self.in_flight < self._level_below:
+            self._level()
+        if not (self.ready or self.in_flight):
             self._quiet.set()
+
+    def _level(self) -> None:
+        """Decide which priorities are served: the fuller the node is, the fewer."""
+        share = self.in_flight / self.parts.in_flight_most
+        refused = sum(share >= step for step in SHARES) if self.ready else len(SHARES)
+        self.lowest = len(PRIORITIES) - 1 - refused
+        steps = (0.0, *SHARES, math.inf)
+        self._level_below = steps[refused] * self.parts.in_flight_most
+        self._level_at = steps[refused + 1] * self.parts.in_flight_most
 
     async def settled(self, *, within: float = 5.0) -> None:
         """Return when every event has been dealt with and no durable command is due.

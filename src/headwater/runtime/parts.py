@@ -8,7 +8,7 @@ from typing import Any
 
 from headwater.model.message import Message
 from headwater.model.module import Module
-from headwater.ports import Bell, Clock, CrashPoints, Executor, Ids, Random, Store, Telemetry
+from headwater.ports import Bell, Clock, CrashPoints, Executor, Files, Ids, Random, Store, Telemetry
 
 __all__ = ["DeliveryFaults", "Parts", "Statements"]
 
@@ -36,11 +36,12 @@ class Parts:
     scratch: lends an empty, temporary store with a module's schema; projections are rebuilt in it.
     encode: near calls encode and decode like remote ones, always.
     replace: providers (of `Use`) that are replaced by a value. fakes: contracts answered by a function.
+    files: where large content is kept, if anywhere.
     in_flight_most: calls from outside at one time; more are refused as Overloaded.
     """
 
     __slots__ = (
-        "bell", "clock", "encode", "executor", "fakes", "faults", "ids", "in_flight_most", "owner", "points",
+        "bell", "clock", "encode", "executor", "fakes", "faults", "files", "ids", "in_flight_most", "owner", "points",
         "random", "replace", "scratch", "statements", "store", "telemetry",
     )
 
@@ -63,6 +64,7 @@ class Parts:
         fakes: Mapping[type[Message], Callable[[Any], Any]] | None = None,
         statements: Statements | None = None,
         in_flight_most: int = 4096,
+        files: Files | None = None,
     ) -> None:
         self.store = store
         self.scratch = scratch
@@ -80,3 +82,4 @@ class Parts:
         self.fakes = dict(fakes or {})
         self.statements = statements
         self.in_flight_most = in_flight_most
+        self.files = files

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headwater.adapters.bells import SocketBell
+from headwater.adapters.local_files import LocalFiles
 from headwater.adapters.sqlite import SqliteStore
 from headwater.adapters.system import SystemClock, SystemIds, SystemRandom, ThreadExecutor
 from headwater.model.app import App
@@ -53,6 +54,7 @@ def assemble(
         bell=bell or SocketBell(data / "run", f"worker-{slot}"), telemetry=Meter(), points=points,
         owner=f"{instance or ids.new()}:{slot}:{ids.new()}", encode=encode, faults=faults, replace=replace,
         fakes=fakes, statements=_statements(),
+        files=LocalFiles(data / "files", ids=ids, executor=executor),
     )
     return Node(app, parts)
 

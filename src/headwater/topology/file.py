@@ -47,11 +47,26 @@ class Data(_Section, frozen=True, kw_only=True):
 
 
 class Http(_Section, frozen=True, kw_only=True):
-    """Where requests come in. body_limit: bytes. docs: where this documentation is served, for problems to lead to."""
+    """Where requests come in.
+
+    body_limit: bytes. upload_limit: bytes of a body that goes to the file store. socket: path of a Unix socket to
+    serve at besides. names: the hosts that requests may name; all if none is listed. proxies: addresses and networks
+    whose `X-Forwarded-*` headers are believed, "unix" for the socket's clients; proxy_protocol: connections
+    from them begin with that protocol. certificate, key: PEM files to speak TLS with; read again when they change.
+    docs: where this documentation is served, for the `type` of problems.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     body_limit: Annotated[int, Meta(ge=1)] = 1024 * 1024
+    upload_limit: Annotated[int, Meta(ge=1)] = 1024 * 1024 * 1024
+    connections: Annotated[int, Meta(ge=1)] = 10_000
+    socket: str | None = None
+    names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    proxy_protocol: bool = False
+    certificate: str | None = None
+    key: str | None = None
     docs: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 

@@ -1,0 +1,1 @@
+"""Applications that answer the same requests, one file each."""

@@ -1,0 +1,88 @@
+"""FastAPI as most would write it; BENCH_FULL adds OpenTelemetry, Prometheus, auth and a timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Hello(BaseModel):
+    message: str
+
+
+class Line(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    product_id: str
+    quantity: int = Field(ge=1, le=1_000)
+    price_cents: int = Field(ge=0)
+
+
+class Order(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    order_id: str
+    customer_id: str
+    lines: list[Line]
+
+
+class Total(BaseModel):
+    order_id: str
+    total_cents: int
+    lines: int
+
+
+class Item(BaseModel):
+    item_id: int
+    q: str
+    limit: int
+
+
+FULL = bool(os.environ.get("BENCH_FULL"))
+
+
+async def caller(authorization: Annotated[str | None, Header()] = None) -> str:
+    if FULL and authorization not in (None, "Bearer secret"):
+        raise HTTPException(401)
+    return "anybody"
+
+
+app = FastAPI(dependencies=[Depends(caller)] if FULL else [])
+
+
+@app.get("/v1/hello")
+async def hello() -> Hello:
+    return Hello(message="Hello, World!")
+
+
+@app.post("/v1/orders")
+async def price(order: Order) -> Total:
+    return Total(
+        order_id=order.order_id, total_cents=sum(x.quantity * x.price_cents for x in order.lines), lines=len(order.lines)
+    )
+
+
+@app.get("/v1/items/{item_id}")
+async def item(item_id: int, q: str, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Item:
+    return Item(item_id=item_id, q=q, limit=limit)
+
+
+if FULL:
+    from opentelemetry import trace
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+    from prometheus_fastapi_instrumentator import Instrumentator
+
+    trace.set_tracer_provider(TracerProvider(sampler=ParentBased(TraceIdRatioBased(0.01))))
+
+    @app.middleware("http")
+    async def limited(request, call_next):
+        async with asyncio.timeout(5):
+            return await call_next(request)
+
+    Instrumentator().instrument(app)
+    FastAPIInstrumentor.instrument_app(app)
+
