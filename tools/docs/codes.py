@@ -78,8 +78,15 @@ def page(code: Code) -> str:
         parts += ["## Example", f"```{code.lang}\n{code.example.strip()}\n```"]
     parts += ["## Fix", code.fix.strip()]
     if code.see:
-        parts += ["## Read on", "\n".join(f"* [{target}](../{target})" for target in code.see)]
+        titles = contents()
+        parts += ["## Read on", "\n".join(f"* [{titles.get(page, page)}](../{page})" for page in code.see)]
     return "\n\n".join(parts) + "\n"
+
+
+def contents() -> dict[str, str]:
+    """Return the pages that stand in docs/contents.md, and how they are called there."""
+    text = (ROOT / "docs" / "contents.md").read_text(encoding="utf-8")
+    return {name: title for title, name in re.findall(r"^\* \[(.+?)\]\((.+?)\)", text, re.MULTILINE)}
 
 
 def index_page() -> str:

@@ -6,8 +6,10 @@ import enum
 import importlib
 import inspect
 import re
+import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, get_args, get_origin
 
 import click
@@ -25,6 +27,12 @@ MODULES = {
     "headwater.testing.world": "Simulation. See [Simulation](../concepts/simulation.md).",
     "headwater.ports": "What the inside needs from outside. For adapters of your own.",
 }
+
+
+BESIDES = {
+    "headwater": {"Auth": "headwater.model.api", "Options": "headwater.model.api", "HttpCache": "headwater.model.web"},
+}
+"""What signatures name without being public themselves."""
 
 
 def reference_pages() -> dict[str, str]:
@@ -45,8 +53,9 @@ def reference_pages() -> dict[str, str]:
 def _module(name: str, said: str) -> str:
     module = importlib.import_module(name)
     parts = [f"# `{name}`", said]
-    for public in module.__all__:
-        thing = getattr(module, public)
+    besides = BESIDES.get(name, {})
+    for public in (*module.__all__, *besides):
+        thing = getattr(importlib.import_module(besides.get(public, name)), public)
         parts += _class(public, thing) if inspect.isclass(thing) else _other(name, public, thing)
     return "\n\n".join(parts) + "\n"
 
@@ -59,13 +68,14 @@ def _class(name: str, thing: type) -> list[str]:
         parts.append(f"Extends {', '.join(f'`{b}`' for b in bases)}.")
     if isinstance(code, str):
         parts.append(f"Code: [`{code}`](../errors/{code}.md).")
-    parts.append(_prose(thing.__doc__))
+    parts.append(_prose(thing.__doc__, _names(thing)))
     for member, attribute in _members(thing):
         title = f"{name}.{member}"
         if isinstance(attribute, property):
             parts += [f"### {title}", _prose(attribute.__doc__)]
         else:
-            parts += [f"### {title}", _signature_block(*_signatures(member, attribute)), _prose(attribute.__doc__)]
+            told = _prose(attribute.__doc__, set(inspect.signature(attribute).parameters))
+            parts += [f"### {title}", _signature_block(*_signatures(member, attribute)), told]
     return [p for p in parts if p]
 
 
@@ -82,7 +92,11 @@ def _members(thing: type) -> Iterator[tuple[str, Any]]:
 
 def _other(module: str, name: str, thing: Any) -> list[str]:
     if inspect.isfunction(thing):
-        return [p for p in (f"## {name}", _signature_block(*_signatures(name, thing)), _prose(thing.__doc__)) if p]
+        told = _prose(thing.__doc__, set(inspect.signature(thing).parameters))
+        return [p for p in (f"## {name}", _signature_block(*_signatures(name, thing)), told) if p]
+    if isinstance(thing, Mapping):
+        rows = "\n".join(f"| `{key}` | {_cell(str(value))} |" for key, value in thing.items())
+        return [f"## {name}", _comment_below(module, name, thing), f"| name | |\n|---|---|\n{rows}"]
     said = thing if isinstance(thing, (str, int, float, tuple)) else None
     shown = f"```python\n{name} = {said!r}\n```" if said is not None else ""
     return [p for p in (f"## {name}", shown or f"`{_type(thing)}`", _comment_below(module, name, thing)) if p]
@@ -100,6 +114,9 @@ def _comment_below(module: str, name: str, thing: Any) -> str:
 
 
 def _construct(name: str, thing: type) -> str:
+    if typing.is_typeddict(thing):
+        said = ", ".join(f"{n}: {getattr(t, '__forward_arg__', t)}" for n, t in thing.__annotations__.items())
+        return f"class {name}({said})"
     if issubclass(thing, (BaseException, enum.Enum)) or getattr(thing, "_is_protocol", False):
         return f"class {name}"
     if issubclass(thing, msgspec.Struct):
@@ -164,9 +181,31 @@ def _wrapped(signature: str) -> str:
     return f"{head}(\n" + "".join(f"    {p},\n" for p in (*pieces, piece.strip()) if p) + tail
 
 
-def _prose(doc: str | None) -> str:
-    """Return a docstring as Markdown; its indented parts are code there too."""
-    return inspect.cleandoc(doc) if doc else ""
+def _names(thing: type) -> set[str]:
+    """Return what a class's docstring may describe: its attributes and the parameters that make it."""
+    made = getattr(inspect.getattr_static(thing, "__init__"), "__code__", None)
+    own = {*getattr(thing, "__slots__", ()), *getattr(thing, "__annotations__", {})}
+    return own | (set(made.co_varnames[: made.co_argcount + made.co_kwonlyargcount]) if made else set())
+
+
+def _prose(doc: str | None, names: AbstractSet[str] = frozenset()) -> str:
+    """Return a docstring as Markdown; its indented parts are code there too, and described names become a list."""
+    paragraphs = inspect.cleandoc(doc).split("\n\n") if doc else []
+    return "\n\n".join(_listed(p, names) for p in paragraphs)
+
+
+def _listed(paragraph: str, names: AbstractSet[str]) -> str:
+    """Turn `one: said. two, three: said.` into a list, when it begins with such a name."""
+    found = re.finditer(r"(?:(?<=\s)|^)(\w+(?:, \w+)*): ", paragraph)
+    heads = [match for match in found if set(match[1].split(", ")) <= names]
+    if not heads or heads[0].start():
+        return paragraph
+    ends = [match.start() for match in heads[1:]] + [len(paragraph)]
+    items = []
+    for match, end in zip(heads, ends, strict=True):
+        said = re.sub(r";$", ".", " ".join(paragraph[match.end() : end].split()))
+        items.append(f"* {', '.join(f'`{n}`' for n in match[1].split(', '))}: {said}")
+    return "\n".join(items)
 
 
 def _type(kind: Any) -> str:
@@ -174,6 +213,8 @@ def _type(kind: Any) -> str:
         inner, *marks = get_args(kind)
         said = "; ".join(str(m).removeprefix("msgspec.Meta") for m in marks)
         return f"{_type(inner)} {said}"
+    if get_origin(kind) in (typing.Union, types.UnionType):
+        return " | ".join("None" if k is type(None) else _type(k) for k in get_args(kind))
     text = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
     return re.sub(r"\b(typing|headwater(\.\w+)*)\.", "", text)
 
@@ -243,7 +284,8 @@ def _table(name: str, kind: Any) -> list[str]:
         for inner in (a for a in get_args(field.type) if isinstance(a, type) and issubclass(a, msgspec.Struct)):
             below += _table(f"{name}.{field.name}", inner)
     table = "| key | type | default |\n|---|---|---|\n" + "\n".join(rows)
-    return [f"## [{name}]", _prose(kind.__doc__), table, *below]
+    known = {field.name for field in msgspec.structs.fields(kind)}
+    return [f"## [{name}]", _prose(kind.__doc__, known), table, *below]
 
 
 def _default(field: Any) -> str:
