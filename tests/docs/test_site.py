@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import posixpath
 import re
+import textwrap
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from tools.docs.codes import raised
+from tools.docs.codes import raised, statuses
 from tools.docs.site import DOCS, ROOT, BrokenLink, Site, build, definitions
 
 from headwater.help import codes
@@ -155,6 +158,33 @@ def test_every_code_says_what_to_do_and_where_to_read_on() -> None:
         assert code.cause.rstrip().endswith("."), code.code
         assert code.fix.rstrip().endswith("."), code.code
         assert all(page in whole.pages for page in code.see), code.code
+
+
+def test_statuses_are_what_callers_see() -> None:
+    """Of refusals, as the source says; of outcomes, as the edge answers."""
+    from headwater import errors
+    from headwater.edge.problems import Unauthenticated, problem_of
+
+    known = codes()
+    told = {code: {known[code].status} for code in statuses() if code != "disconnected"}  # nobody sees that one
+    assert told == {code: found for code, found in statuses().items() if code in told}
+    outcomes = (errors.NotExecuted, errors.OutcomeUnknown, Unauthenticated)
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, outcomes)]
+    for kind in [*(c for c in classes if c is not errors.InvalidMessage), Unauthenticated]:
+        assert known[kind.code].status == problem_of(kind("said"), "").status, kind.code
+
+
+def test_examples_of_codes_are_what_they_seem() -> None:
+    """They are pieces, so they are read and not run."""
+    for code in codes().values():
+        if code.lang == "python":
+            ast.parse("async def example():\n" + textwrap.indent(code.example, "    "))
+        elif code.lang == "toml":
+            tomllib.loads(code.example)
+        elif code.lang == "json":
+            json.loads(code.example)
+        else:
+            assert code.lang == "text", code.code
 
 
 def test_the_pages_of_the_codes_are_as_the_data_says() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headwater.help import GROUPS, Code, codes
 
-__all__ = ["ROOT", "index_page", "page", "raised", "write_pages"]
+__all__ = ["ROOT", "index_page", "page", "raised", "statuses", "write_pages"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "headwater"
@@ -26,6 +26,19 @@ def raised() -> dict[str, list[str]]:
     for path in sorted(SOURCE.rglob("*.py")):
         for code, line in _codes_in(ast.parse(path.read_text(encoding="utf-8"))):
             found.setdefault(code, []).append(f"{path.relative_to(ROOT)}:{line}")
+    return found
+
+
+def statuses() -> dict[str, set[int]]:
+    """Return the HTTP statuses that stand beside codes in the source of the edge."""
+    found: dict[str, set[int]] = {}
+    for path in sorted((SOURCE / "edge").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Rejected", "problem"):
+                match node.args:
+                    case [ast.Constant(value=int() as status), code, *_]:
+                        for name, _ in _texts(code):
+                            found.setdefault(name, set()).add(status)
     return found
 
 
