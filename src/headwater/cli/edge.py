@@ -14,6 +14,7 @@ from headwater.edge.tls import Certificates
 from headwater.errors import ConfigurationError
 from headwater.model.app import App
 from headwater.runtime.node import Node
+from headwater.topology.codings import packers
 from headwater.topology.file import Http, Topology
 from headwater.topology.identity import verifier_of
 from headwater.topology.secrets import Secret, development_key, resolve
@@ -46,7 +47,7 @@ def open_edge(app: App, node: Node, settings: Settings, topology: Topology) -> S
         app, keys, issuer=topology.auth.issuer, audience=topology.auth.audience, clock=node.parts.clock
     )
     http, folder = topology.http, Path(settings.folder)
-    router = Router(app.apis, node, verifier=verifier, upload_most=http.upload_limit)
+    router = Router(app.apis, node, verifier=verifier, upload_most=http.upload_limit, packers=packers())
     return Server(
         router, clock=node.parts.clock, points=node.parts.points,
         limits=Limits(body_bytes=http.body_limit, connections=http.connections),

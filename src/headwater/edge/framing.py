@@ -9,8 +9,12 @@ from headwater.edge.problems import Rejected
 
 __all__ = ["ByLength", "Chunked", "Framing"]
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\x20-\x7e\t]*)?\r\n")
-_TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_SIZE_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t\x20\x21\x23-\x5b\x5d-\x7e]*"))?)*\r\n'
+)
+_TRAILER_LINE = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n")
+_NO_TRAILERS = (b"transfer-encoding", b"content-length", b"host", b"connection", b"upgrade", b"expect", b"trailer", b"te")
 _LINE_BYTES_MOST = 256
 _TRAILER_BYTES_MOST = 8 * 1024
 Sink = Callable[[bytes], None]
@@ -95,3 +99,5 @@ class Chunked(Framing):
             self.done = True
         elif not _TRAILER_LINE.fullmatch(line) or self._trailer_bytes > _TRAILER_BYTES_MOST:
             raise Rejected(400, "bad-chunk", "the trailers are malformed or too long")
+        elif line.partition(b":")[0].lower() in _NO_TRAILERS:
+            raise Rejected(400, "bad-chunk", "a trailer speaks of the message's framing")

@@ -23,7 +23,7 @@ class Request(Struct):
     peer: address of the client, "" when unknown; behind a configured proxy, the one that it names.
     secure: whether the client came by TLS, here or at a configured proxy. id, identity: known once it was admitted;
     plain: no header that matters to routes is there, save those about the body. more: headers that its answer
-    will carry besides.
+    will carry besides. packed: the answer is wanted as MessagePack.
     """
 
     method: str
@@ -39,6 +39,7 @@ class Request(Struct):
     id: str = ""
     identity: Identity = ANONYMOUS
     more: tuple[tuple[bytes, bytes], ...] = ()
+    packed: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value; several of one name are joined with commas."""

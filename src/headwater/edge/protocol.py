@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._held = b""  # received, not yet taken
-        self._block = b"\n"  # the headers of the last request, as bytes and read
+        self._block: bytes | None = None  # the headers of the last request, as bytes and read
         self._headers: Headers = {}
         self._plain = False  # whether none of them matters to routes
         self._length = 0  # of the body that they tell of, -1 for chunks

@@ -10,6 +10,7 @@ import msgspec
 from headwater.edge.http import Request
 from headwater.edge.params import Param, parse_query
 from headwater.edge.problems import Rejected
+from headwater.edge.representation import MSGPACKS
 from headwater.errors import ConfigurationError, FieldError
 from headwater.model.api import Route
 from headwater.model.strict import StrictReader
@@ -59,8 +60,7 @@ class Reading:
 
     def read(self, request: Request, key: str | None, **more: Any) -> Any:
         """Return the message. more: fields that are known already. Raises Rejected or InvalidMessage."""
-        if self._plain and key is None and request.body and not request.query:
-            _check_content_type(request)
+        if self._plain and key is None and request.body and not request.query and not _is_packed(request):
             return self._reader.read(request.body)
         if self._constant is not None and not request.query and not request.body:
             return self._constant
@@ -91,7 +91,8 @@ class Reading:
         body = request.body
         if not self._body or request.query or not body.startswith(b"{"):
             return None
-        _check_content_type(request)
+        if _is_packed(request):
+            return None
         known = {param.name: param.read(text) for param, text in zip(self._path, request.params, strict=True)}
         if key is not None and self._idempotent is not None:
             known[self._idempotent] = key
@@ -104,8 +105,10 @@ class Reading:
             if request.query:
                 raise Rejected(400, "unexpected-query", "this takes no query string; put the fields into the body")
             if request.body or self._needs_body:
-                _check_content_type(request)
-                fields, errors = self._reader.parse(request.body)
+                if _is_packed(request):
+                    fields = self._reader.parse_packed(request.body)
+                else:
+                    fields, errors = self._reader.parse(request.body)
         else:
             raise Rejected(400, "unexpected-body", f"{request.method} takes no body here")
         for param, text in zip(self._path, request.params, strict=True):
@@ -150,12 +153,16 @@ class Reading:
             )
 
 
-def _check_content_type(request: Request) -> None:
+def _is_packed(request: Request) -> bool:
+    """Whether the body is MessagePack; else it is JSON. Raises Rejected (415) for anything else."""
+    if b"content-encoding" in request.headers:
+        raise Rejected(415, "unsupported-encoding", "the body is not compressed")
     value = request.headers.get(b"content-type")
     if value != _JSON:
+        if value in MSGPACKS:
+            return True
         kind, _, options = (value or b"").partition(b";")
         charset = options.replace(b" ", b"").lower()
         if kind.strip().lower() != _JSON or charset not in (b"", b"charset=utf-8", b'charset="utf-8"'):
-            raise Rejected(415, "unsupported-media-type", "the body is application/json in UTF-8")
-    if b"content-encoding" in request.headers:
-        raise Rejected(415, "unsupported-encoding", "the body is not compressed")
+            raise Rejected(415, "unsupported-media-type", "the body is JSON in UTF-8 or MessagePack, and says so")
+    return False

@@ -11,6 +11,7 @@ from headwater.edge.hosting import awaited
 from headwater.edge.http import SECURITY, Request, Response
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
+from headwater.edge.representation import COMPRESSED_LEAST, JSON, Packers, Representation, accepted
 from headwater.edge.surroundings import RequestIds, Surroundings, token_header
 from headwater.errors import Draining, Overloaded
 from headwater.model.api import Route, public
@@ -20,10 +21,12 @@ from headwater.model.contract import PRIORITIES
 from headwater.runtime.node import Node
 from headwater.runtime.waiting import Waiting
 
-__all__ = ["CompiledRoute", "Gate"]
+__all__ = ["CompiledRoute", "Gate", "Gates"]
 
 Gate = Callable[[Request], tuple[tuple[bytes, bytes], ...]]
 """Asked of every request before its body is read; returns headers for the answer, raises to refuse."""
+Gates = tuple[tuple[Gate, ...], tuple[Gate, ...]]
+"""What is asked before it is known who asks, and after."""
 
 
 class CompiledRoute:
@@ -32,7 +35,9 @@ class CompiledRoute:
     streams = False
     body_most: int | None = None
 
-    def __init__(self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: tuple[Gate, ...] = ()) -> None:
+    def __init__(
+        self, route: Route, guarded: Guard, node: Node, ids: RequestIds, gates: Gates, packers: Packers
+    ) -> None:
         contract = route.contract
         self.declared = route
         self.counts = [0] * 6
@@ -40,7 +45,7 @@ class CompiledRoute:
         self._ids = ids
         self._new_id = ids.new
         self._guard = guarded
-        self._gates = gates
+        self._before, self._after = gates
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
         self._read = Reading(route).read
@@ -53,6 +58,9 @@ class CompiledRoute:
         kept = b"no-store" if route.http_cache is None else route.http_cache.control.encode()
         self._plain_fixed = b"cache-control: " + kept + b"\r\n" + SECURITY
         self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
+        tagged = route.http_cache is not None
+        self._represented = Representation(route.status, fixed=self._plain_fixed, tagged=tagged, packers=packers)
+        self._simple = not tagged  # whether a request without particular wishes gets just its JSON
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
@@ -60,9 +68,13 @@ class CompiledRoute:
         try:
             if self._rank > self._node.lowest:
                 self._refuse()
+            for gate in self._before:
+                request.more += gate(request)
             if not (request.plain and self._open):
                 request.identity = self._guard(request)
-            for gate in self._gates:
+                accept = request.headers.get(b"accept")
+                request.packed = accept is not None and accepted(accept) is not JSON
+            for gate in self._after:
                 request.more += gate(request)
         except Exception as error:
             return self._finished(problem_of(error, request.id), request)
@@ -106,18 +118,21 @@ class CompiledRoute:
         return await awaited(begun) if isinstance(begun, Waiting) else begun
 
     def _answer(self, result: Any, request: Request, context: Context) -> Response:
-        if (result is None and self._optional) or request.more or context.token:
+        if (result is None and self._optional) or request.more or context.token or not self._simple:
+            return self._unusual(result, request, context)
+        body = to_json(result)
+        if request.packed or (len(body) >= COMPRESSED_LEAST and not request.plain):
             return self._unusual(result, request, context)
         self.counts[2] += 1
-        return Response(self._status, to_json(result), (), self._fixed, None, None, request.id, self._usual)
+        return Response(self._status, body, (), self._fixed, None, None, request.id, self._usual)
 
     def _unusual(self, result: Any, request: Request, context: Context) -> Response:
         if result is None and self._optional:
             response = self._nothing(request)
         else:
-            response = Response(self._status, to_json(result), (), self._fixed)
+            response = self._represented.of(result, request)
         if context.token and not self._query:
-            response.headers = (token_header(context.token),)
+            response.headers += (token_header(context.token),)
         return self._finished(response, request)
 
     def _nothing(self, request: Request) -> Response:

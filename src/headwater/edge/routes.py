@@ -13,21 +13,23 @@ from typing import Any
 
 from headwater.edge.auth import Guard, NoVerifier, Verifier, guard
 from headwater.edge.blobs import DownloadRoute, UploadRoute, is_blob
+from headwater.edge.gates import Gatekeeper
 from headwater.edge.http import Request, Response
 from headwater.edge.params import decode_text
 from headwater.edge.problems import Rejected, problem, problem_of
 from headwater.edge.reading import names_in
+from headwater.edge.representation import Packers
 from headwater.edge.responder import Answers
 from headwater.edge.responder import Route as Answering
-from headwater.edge.route import CompiledRoute, Gate
+from headwater.edge.route import CompiledRoute
 from headwater.edge.surroundings import RequestIds
 from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
+from headwater.model.web import Cors
 from headwater.runtime.node import Node
 
 __all__ = ["Router"]
 
-Gates = Callable[[Route], tuple[Gate, ...]]
 JSON = (b"content-type", b"application/json")
 _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 
@@ -35,27 +37,28 @@ _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 class _Place:
     """One point of the path trie: where the next segment leads, and what answers here."""
 
-    __slots__ = ("any", "methods", "static", "where")
+    __slots__ = ("any", "cors", "methods", "static", "where")
 
     def __init__(self) -> None:
         self.static: dict[str, _Place] = {}
         self.any: _Place | None = None
         self.methods: dict[str, Answering] = {}
         self.where: dict[str, str] = {}
+        self.cors: dict[str, Cors] = {}
 
 
 class Router:
     """All routes of an application over one node.
 
-    gates: what each route asks of a request besides its authorisation, such as rate limits. upload_most: bytes
-    of a body that goes to the file store.
+    upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
 
     def __init__(
         self, apis: Sequence[Api], node: Node, *, verifier: Verifier | None = None,
-        gates: Gates = lambda _route: (), upload_most: int = 1024**3,
+        upload_most: int = 1024**3,
+        packers: Packers | None = None,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -65,8 +68,9 @@ class Router:
         self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
         self._verifier = verifier or NoVerifier()
-        self._gates = gates
+        self._gates = Gatekeeper(node.parts.clock)
         self._upload_most = upload_most
+        self._packers = packers or {}
         self._add_fixed("GET", b"/livez", self._alive)
         self._add_fixed("GET", b"/readyz", self._ready)
         for api in apis:
@@ -120,8 +124,8 @@ class Router:
         if method != "OPTIONS":
             raise Rejected(405, "method-not-allowed", f"{method} is not possible here", (allow,))
 
-        async def options(_request: Request) -> Response:
-            return Response(204, b"", (allow,))
+        async def options(request: Request) -> Response:
+            return Response(204, b"", (allow, *self._gates.preflight(request, place.cors)))
 
         return Answers(options)
 
@@ -164,13 +168,15 @@ class Router:
         self.compiled.append(compiled)
         place.methods[route.method] = compiled
         place.where[route.method] = route.where
+        if route.cors is not None:
+            place.cors[route.method] = route.cors
         if "{" not in route.path and route.path.isascii():
             path = route.path.encode()
             self._whole[path] = place
             self.lines[b"%b %b HTTP/1.1" % (route.method.encode(), path)] = (route.method, path, compiled)
 
     def _compile(self, route: Route, guarded: Guard, told: str) -> CompiledRoute:
-        given = (route, guarded, self.node, self._ids, self._gates(route))
+        given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers)
         if route.upload is None and not is_blob(route.contract.result):
             return CompiledRoute(*given)
         files = self.node.parts.files

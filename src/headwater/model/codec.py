@@ -14,7 +14,7 @@ import msgspec
 
 from headwater.errors import DecodeError, FieldError
 
-__all__ = ["Codec", "field_error", "from_json", "to_json"]
+__all__ = ["Codec", "field_error", "from_json", "to_json", "to_msgpack"]
 
 _PLACE = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
@@ -39,6 +39,8 @@ _packed = msgspec.msgpack.Encoder(enc_hook=_dump_foreign)
 
 to_json = _json.encode
 """Encode any message, value or answer as JSON."""
+to_msgpack = _packed.encode
+"""Encode any message, value or answer as MessagePack."""
 
 
 class Codec:

@@ -11,6 +11,7 @@ is walked beside the type, and every error is collected with its place.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -23,6 +24,7 @@ from headwater.errors import FieldError, InvalidMessage
 from headwater.model.codec import field_error
 from headwater.model.contract import contract_of
 from headwater.model.message import Message, annotated_base
+from headwater.model.packed import check_packed
 
 __all__ = ["COLLECTION_MOST", "DEPTH_MOST", "NotJson", "StrictReader"]
 
@@ -105,9 +107,31 @@ class StrictReader:
         _doubled(data, errors)
         return value, errors
 
+    def parse_packed(self, data: bytes) -> dict[str, Any]:
+        """Return the fields of a MessagePack map, judged as JSON is. Raises NotJson."""
+        try:
+            check_packed(data, depth=DEPTH_MOST, items=COLLECTION_MOST)
+            value = msgspec.msgpack.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise NotJson(self._name, (FieldError("", f"the body is not MessagePack: {error}"),)) from None
+        if not isinstance(value, dict):
+            raise NotJson(self._name, (FieldError("", "the body is MessagePack, but not a map"),))
+        if _has_foreign(value):
+            raise NotJson(self._name, (FieldError("", "the body has binary data or a number that JSON has not"),))
+        return value
+
     def _exact(self, data: bytes) -> Any:
         fields, errors = self.parse(data)
         return self.convert(fields, errors)
+
+
+def _has_foreign(value: Any) -> bool:
+    """Whether decoded MessagePack holds what JSON cannot say: bytes, NaN, infinity."""
+    if isinstance(value, dict):
+        return any(map(_has_foreign, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_foreign, value))
+    return isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _suspicious(data: bytes) -> bool:
