@@ -11,7 +11,7 @@ from msgspec import Struct
 
 __all__ = ["GROUPS", "Code", "codes"]
 
-Group = Literal["outcome", "handler", "start", "edge", "topology", "check", "cli", "delivery"]
+Group = Literal["outcome", "handler", "start", "edge", "topology", "check", "cli", "background"]
 GROUPS: dict[Group, str] = {
     "outcome": "Outcomes of a call",
     "handler": "Mistakes inside a handler",
@@ -19,7 +19,7 @@ GROUPS: dict[Group, str] = {
     "edge": "Refused at the HTTP edge",
     "topology": "Topology file",
     "check": "Findings of `headwater check`",
-    "delivery": "Delivery of events",
+    "background": "In the background, told in the log",
     "cli": "The command line",
 }
 
