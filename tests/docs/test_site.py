@@ -212,3 +212,45 @@ def test_every_public_name_is_described() -> None:
     from headwater.cli.main import _COMMANDS
 
     assert all(f"## headwater {name}" in written["reference/cli.md"] for name in _COMMANDS)
+
+
+# --- figures ------------------------------------------------------------------------------------------
+
+
+def test_the_page_on_limits_says_what_the_code_says() -> None:
+    """A limit that is changed is changed in its row."""
+    from headwater.edge import head
+    from headwater.edge.representation import COMPRESSED_LEAST, COMPRESSED_MOST
+    from headwater.edge.server import Limits
+    from headwater.model import strict
+    from headwater.runtime import scope
+
+    rows = (DOCS / "concepts" / "limits.md").read_text(encoding="utf-8")
+    served = Limits()
+    for said in (
+        f"| {scope.DEPTH_MOST} |", f"| {served.connections:,} |", f"| {served.head_seconds:g} s |",
+        f"| {served.idle_seconds:g} s |", f"slower than {served.body_rate:g} bytes a second",
+        f"| a request line | {head.TARGET_BYTES_MOST // 1024} KiB |", f"| one header | {head.HEADER_BYTES_MOST // 1024} KiB |",
+        f"{head.HEAD_BYTES_MOST // 1024} KiB, {head.HEADERS_MOST} of them", f"{strict.DEPTH_MOST}, {strict.COLLECTION_MOST:,}",
+        f"{served.body_bytes // 1024**2} MiB",
+    ):
+        assert said in rows, said
+    formats = (DOCS / "concepts" / "formats.md").read_text(encoding="utf-8")
+    assert f"from {COMPRESSED_LEAST // 1024} KiB to {COMPRESSED_MOST // 1024**2} MiB" in formats
+
+
+def test_figures_of_other_pages_are_those_of_the_code() -> None:
+    """Times that readers plan with."""
+    from headwater.cli.serving import DRAIN_SECONDS
+    from headwater.cli.supervisor import QUICK_DEATHS_MOST, QUICK_SECONDS
+    from headwater.runtime.answers import KEEP_SECONDS
+    from headwater.runtime.delivery import HANDLER_SECONDS
+    from headwater.runtime.fresh import WAIT_SECONDS
+
+    pages = {name: " ".join(text.split()) for name, text in Site().pages.items()}
+    assert (KEEP_SECONDS, WAIT_SECONDS, QUICK_DEATHS_MOST, QUICK_SECONDS) == (7 * 86400, 0.25, 5, 5)
+    assert "for seven days" in pages["concepts/idempotency.md"]
+    assert "at most a quarter of a second" in pages["concepts/read-your-writes.md"]
+    assert "Five that die within five seconds" in pages["concepts/health.md"]
+    assert f"for {DRAIN_SECONDS:g} seconds at most" in pages["concepts/health.md"]
+    assert f"Its budget is {HANDLER_SECONDS:g} seconds" in pages["concepts/events.md"]
