@@ -21,7 +21,7 @@ from headwater.ports.points import POINTS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "headwater"
-TREES = ("src", "examples", "bench", "docs", "tests")
+TREES = ("src", "examples", "bench", "docs", "tests", "tools")
 TEXTS = {".py", ".md", ".toml", ".sql", ".txt", ".in", ".yml", ".cfg", ""}
 
 FOREIGN = (

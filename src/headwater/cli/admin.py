@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from headwater.cli.settings import Settings
 from headwater.edge.responder import Answers
 from headwater.edge.route import CompiledRoute
 from headwater.edge.server import Limits, Server
+from headwater.model.app import App
 from headwater.ops.access import Access
-from headwater.ops.admin import Admin, Answer
+from headwater.ops.admin import Admin
+from headwater.ops.dashboard.server import Dashboard
+from headwater.ops.dashboard.told import ToldSource
 from headwater.ops.figures import Figures
 from headwater.ops.peers import Peers, socket_path
 from headwater.ops.profile import Profiler
@@ -25,6 +29,7 @@ from headwater.topology.secrets import resolve
 __all__ = ["access_of", "administered"]
 
 CONNECTIONS = 100
+FIRST_PAGE = "/dashboard"
 BODY_BYTES = 64 * 1024
 STOP_SECONDS = 1.0
 
@@ -41,12 +46,12 @@ def access_of(topology: Topology, *, folder: Path) -> Access:
 
 @contextlib.asynccontextmanager
 async def administered(
-    node: Node, server: Server, routes: Sequence[CompiledRoute], settings: Settings, topology: Topology, *,
-    listener: socket.socket | None, pages: Mapping[str, Answer] | None = None,
+    app: App, node: Node, server: Server, routes: Sequence[CompiledRoute], settings: Settings, topology: Topology, *,
+    listener: socket.socket | None,
 ) -> AsyncGenerator[Admin | None]:
     """Let a started node and its edge be looked after; nothing happens when no admin port is asked for.
 
-    listener: where people and machines ask, in the one worker that answers them. pages: what else there is.
+    listener: where people and machines ask, in the one worker that answers them; the dashboard is there too.
     """
     if settings.admin_port is None:
         yield None
@@ -56,20 +61,23 @@ async def administered(
     admin = Admin(
         figures, access=access_of(topology, folder=Path(settings.folder)),
         peers=Peers(data / "run", [slot for slot in range(settings.workers) if slot != settings.slot]),
-        profiler=Profiler(StackSampler, parts.executor), pages=pages,
+        profiler=Profiler(StackSampler, parts.executor),
     )
+    if listener is not None:
+        source = ToldSource(app, node, admin.see)
+        admin.show(Dashboard(source, executor=parts.executor, token=secrets.token_urlsafe(24)).pages, first=FIRST_PAGE)
     limits = Limits(connections=CONNECTIONS, body_bytes=BODY_BYTES)
     inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)
     outer = Server(Answers(admin.respond), clock=parts.clock, limits=limits)
     figures.start()
-    place = socket_path(data / "run", settings.slot)
+    place = Path(socket_path(data / "run", settings.slot))
     try:
-        await inner.start(path=place)
+        await inner.start(path=str(place))
         if listener is not None:
             await outer.start(listener)
         yield admin
     finally:
         await outer.stop(within=STOP_SECONDS)
         await inner.stop(within=STOP_SECONDS)
-        Path(place).unlink(missing_ok=True)
+        await parts.executor.run(lambda: place.unlink(missing_ok=True))
         figures.stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headwater.cli.settings import Settings
 from headwater.edge.pages import StaticPages
+from headwater.edge.problems import explained_at
 from headwater.edge.proxies import Proxies
 from headwater.edge.routes import Router
 from headwater.edge.server import Limits, Server
@@ -51,6 +52,7 @@ def open_edge(
 
     Raises ConfigurationError for a route that cannot be served as it is written.
     """
+    explained_at(topology.http.docs)
     http, folder = topology.http, Path(settings.folder)
     router = Router(
         app.apis, node, verifier=identified.verifier, upload_most=http.upload_limit, packers=packers(),

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from headwater.cli.common import json_option, print_json, print_table, project_of, the_app, topology_option
+from headwater.cli.reading import read_on
 
 __all__ = ["check", "explain", "routes"]
 
@@ -48,6 +49,7 @@ def explain(ctx: click.Context, name: str, as_json: bool) -> None:
         if as_json:
             print_json({"error": "unknown-contract", "name": name, "suggestions": close})
         click.echo(f"error: unknown-contract: there is no contract {name!r}; {hint}", err=True)
+        click.echo(read_on("unknown-contract"), err=True)
         ctx.exit(1)
     if as_json:
         print_json(chains)
@@ -101,6 +103,8 @@ def check(ctx: click.Context, as_json: bool, topology: str | None) -> None:
     else:
         for f in found:
             click.echo(f"{f.where}: {f.severity}: {f.code}: {f.message}: {f.fix}")
-        if not found:
+        if found:
+            click.echo(read_on(*dict.fromkeys(f.code for f in found)))
+        else:
             click.echo(f"{app.name}: clean ({len(app.modules)} modules)")
     ctx.exit(1 if found else 0)

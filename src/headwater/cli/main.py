@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from headwater.cli.reading import read_on
 from headwater.errors import ConfigurationError, HeadwaterError
 
 __all__ = ["cli", "main"]
@@ -21,6 +22,7 @@ _COMMANDS = {
     "dev": ("headwater.cli.dev:dev", "Run, reload on change, deliver events badly on purpose."),
     "events": ("headwater.cli.data:events", "Look at events: tail, show."),
     "explain": ("headwater.cli.inspect:explain", "Print the whole chain of a contract."),
+    "help": ("headwater.cli.help:help_command", "What an error code means, and what to do."),
     "key": ("headwater.cli.key:key", "API keys for programs: new."),
     "new": ("headwater.cli.new:new", "Write a small working application."),
     "projections": ("headwater.cli.data:projections", "Read models: list, rebuild."),
@@ -91,4 +93,4 @@ def main(args: list[str] | None = None) -> None:
 def _sentence(error: HeadwaterError) -> str:
     where = getattr(error, "where", None)
     code = "refused" if error.code == "error" else error.code
-    return f"{where or 'error'}: {code}: {error}"
+    return f"{where or 'error'}: {code}: {error}\n{read_on(code)}"

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headwater.cli.observing import observed
 from headwater.cli.settings import Settings
@@ -22,6 +22,10 @@ from headwater.topology.crash import crash_points
 from headwater.topology.file import Topology
 from headwater.topology.project import Project
 from headwater.topology.telemetry import trace_settings
+
+if TYPE_CHECKING:
+    from headwater.edge.server import Server
+    from headwater.runtime.node import Node
 
 __all__ = ["listen", "run_loop", "serve", "settings_of"]
 
@@ -88,8 +92,6 @@ async def serve(
     admin: where the admin listener is to be, in the worker that has it. The caller holds the data folder's lock and has
     checked the boundaries. Raises ConfigurationError and its kin.
     """
-    from headwater.cli.edge import identify, open_edge
-
     configure_logs(log_style(os.environ))
     events = topology.events
     if settings.dev and not (events.duplicate or events.delay):
@@ -104,18 +106,9 @@ async def serve(
     )
     stop = _stop_on_signals()
     await node.start()
-    identified = None
     try:
         async with observed(node, settings, topology), contextlib.AsyncExitStack() as beside:
-            identified = identify(app, node, settings, topology)
-            await identified.start()
-            edge, router = open_edge(app, node, settings, topology, identified)
-            if settings.admin_port is not None:
-                from headwater.cli.admin import administered
-
-                await beside.enter_async_context(
-                    administered(node, edge, router.compiled, settings, topology, listener=admin)
-                )
+            edge = await _open(app, node, settings, topology, beside, admin=admin)
             await edge.start(listener)
             if topology.http.socket is not None and settings.slot == 0:
                 await edge.start(path=str(Path(settings.folder) / topology.http.socket))
@@ -124,9 +117,27 @@ async def serve(
             node.pause()
             await edge.stop(within=DRAIN_SECONDS)
     finally:
-        if identified is not None:
-            await identified.stop()
         await node.stop(within=DRAIN_SECONDS)
+
+
+async def _open(
+    app: App, node: Node, settings: Settings, topology: Topology, beside: contextlib.AsyncExitStack, *,
+    admin: socket.socket | None,
+) -> Server:
+    """Return the edge, not yet listening; what works beside it is started, and ends with `beside`."""
+    from headwater.cli.edge import identify, open_edge
+
+    identified = identify(app, node, settings, topology)
+    beside.push_async_callback(identified.stop)
+    await identified.start()
+    edge, router = open_edge(app, node, settings, topology, identified)
+    if settings.admin_port is not None:
+        from headwater.cli.admin import administered
+
+        await beside.enter_async_context(
+            administered(app, node, edge, router.compiled, settings, topology, listener=admin)
+        )
+    return edge
 
 
 def _stop_on_signals() -> asyncio.Event:

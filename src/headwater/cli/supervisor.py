@@ -17,6 +17,7 @@ from types import FrameType
 import click
 import msgspec
 
+from headwater.cli.reading import read_on
 from headwater.cli.serving import DRAIN_SECONDS
 from headwater.cli.settings import Settings
 
@@ -101,6 +102,7 @@ class Supervisor:
             self._quick = self._quick + 1 if now - since < QUICK_SECONDS else 0
             if self._quick >= QUICK_DEATHS_MOST:
                 click.echo(f"error: workers: {self._quick} died within {QUICK_SECONDS:g} s, giving up", err=True)
+                click.echo(read_on("workers"), err=True)
                 return 1
             click.echo(f"headwater: worker {slot} ended with {code}, starting it again", err=True)
             self._due[slot] = max(since + RESTART_SECONDS, now)

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import msgspec
 
+from headwater.cli.reading import read_on
 from headwater.cli.serving import listen, run_loop, serve
 from headwater.cli.settings import Settings
 from headwater.errors import ConfigurationError, HeadwaterError
@@ -39,7 +40,7 @@ def main(said: str) -> int:
         run_loop(lambda: serve(app, settings, topology, listener, started=lambda: None, admin=admin))
     except HeadwaterError as error:
         where = getattr(error, "where", None)
-        sys.stderr.write(f"{where or 'error'}: {error.code}: {error}\n")
+        sys.stderr.write(f"{where or 'error'}: {error.code}: {error}\n{read_on(error.code)}\n")
         return 2 if isinstance(error, ConfigurationError) else 1
     return 0
 

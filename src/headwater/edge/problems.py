@@ -26,10 +26,20 @@ from headwater.model.message import Failure
 from headwater.model.secret import masked_bytes
 from headwater.model.strict import NotJson
 
-__all__ = ["PROBLEM", "Rejected", "Unauthenticated", "problem", "problem_of"]
+__all__ = ["PROBLEM", "Rejected", "Unauthenticated", "explained_at", "problem", "problem_of"]
 
 PROBLEM = (b"content-type", b"application/problem+json")
+_URN = "urn:headwater:problem:{}"
+_TYPES = [_URN]
 log = logging.getLogger("headwater.edge")
+
+
+def explained_at(base: str | None) -> None:
+    """Let the `type` of problems of the framework's own lead to their pages below `base`; a urn without one.
+
+    For the whole process: what a code means does not depend on the application.
+    """
+    _TYPES[0] = _URN if base is None else f"{base.rstrip('/').replace('{', '{{').replace('}', '}}')}/errors/{{}}.html"
 
 
 class Unauthenticated(Denied):
@@ -58,7 +68,7 @@ def problem(
 ) -> Response:
     """Return a problem document as a response."""
     body = {
-        "type": f"urn:headwater:problem:{code}", "title": HTTPStatus(status).phrase, "status": status,
+        "type": _TYPES[0].format(code), "title": HTTPStatus(status).phrase, "status": status,
         "code": code, "detail": detail, "instance": f"urn:request:{request_id}", **more,
     }
     return Response(status, masked_bytes(to_json(body)), (PROBLEM, *headers))
@@ -95,7 +105,7 @@ def _refusal(failure: Failure, request_id: str) -> Response:
     fields = msgspec.to_builtins(failure.__dict__["_data"])
     name = failure.__failure_name__
     return problem(
-        failure.__failure_status__, name, f"refused: {name}", request_id, failure=fields
+        failure.__failure_status__, name, f"refused: {name}", request_id, type=_URN.format(name), failure=fields
     )
 
 

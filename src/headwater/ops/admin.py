@@ -42,26 +42,31 @@ log = logging.getLogger("headwater.ops")
 
 
 class Admin:
-    """The admin listener of an instance, in one of its workers. pages: what else there is, by path.
+    """The admin listener of an instance, in one of its workers.
 
     `respond` answers people and machines; `tell` answers the other workers, and only about this process.
     """
 
     def __init__(
-        self, figures: Figures, *, access: Access, peers: Peers, profiler: Profiler,
-        pages: Mapping[str, Answer] | None = None,
+        self, figures: Figures, *, access: Access, peers: Peers, profiler: Profiler
     ) -> None:
         self._figures = figures
         self._access = access
         self._peers = peers
         self._profiler = profiler
         self._node = figures.node
-        self._pages = dict(pages or {})
+        self._pages: dict[str, Answer] = {}
+        self._first: bytes | None = None
         self._answers: dict[str, Answer] = {
             "/": self._index, "/metrics": self._metrics, "/livez": self._alive, "/readyz": self._ready,
             "/snapshot": self._snapshot, "/snapshot.msgpack": self._packed, "/slo": self._slo, "/dead": self._dead,
             "/profile": self._profile,
         }
+
+    def show(self, pages: Mapping[str, Answer], *, first: str | None = None) -> None:
+        """Answer with `pages` at their paths too. first: where a browser that asks for "/" is sent."""
+        self._pages.update(pages)
+        self._first = self._first if first is None else first.encode()
 
     async def respond(self, request: Request) -> Response:
         """Answer. Never raises but when cancelled."""
@@ -106,7 +111,9 @@ class Admin:
 
     # --- figures ------------------------------------------------------------------------------
 
-    async def _index(self, _request: Request) -> Response:
+    async def _index(self, request: Request) -> Response:
+        if self._first is not None and b"text/html" in (request.header(b"accept") or b""):
+            return Response(303, b"", ((b"location", self._first),))
         paths = [*self._pages, *self._answers, "/dead/{subscription}/{id}"]
         return _json(200, {"app": self._node.app.name, "paths": sorted(set(paths))})
 

@@ -57,6 +57,7 @@ class Http(_Section, frozen=True, kw_only=True):
     serve at besides. names: the hosts that requests may name; all if none is listed. proxies: addresses and networks
     whose `X-Forwarded-*` headers are believed, "unix" for the socket's clients; proxy_protocol: connections
     from them begin with that protocol. certificate, key: PEM files to speak TLS with; read again when they change.
+    docs: where this documentation is served, for the `type` of problems.
     """
 
     host: str = "127.0.0.1"
@@ -70,6 +71,7 @@ class Http(_Section, frozen=True, kw_only=True):
     proxy_protocol: bool = False
     certificate: str | None = None
     key: str | None = None
+    docs: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 
 class AuthKey(_Section, frozen=True, kw_only=True):
