@@ -14,7 +14,7 @@ BIN = Path(sys.executable).parent
 
 CHECKS: dict[str, list[str]] = {
     "style": [str(BIN / "ruff"), "check", "."],
-    "types, mypy --strict": [PYTHON, "-m", "mypy", "src", "examples/shop/shop", "tests/types/api.py", "bench"],
+    "types, mypy --strict": [PYTHON, "-m", "mypy", "src", "examples/shop/shop", "tests/types/api.py", "bench", "tools"],
     "types, pyright strict": [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
     "floor plan": [str(BIN / "lint-imports")],
 }
