@@ -25,7 +25,7 @@ from bench.rounds import Result, compare, pin, report
 from headwater import App, Command, Event, Module, Query, Tx, Value, View, contract
 from headwater.ports import Record
 from headwater.runtime.node import Node
-from headwater.runtime.scope import NodeView
+from headwater.runtime.scope import NodeCtx, NodeView
 from headwater.topology.assemble import assemble
 
 ORDERS = 2048
@@ -233,12 +233,17 @@ def by_dispatch(node: Node) -> Callable[[int], Awaitable[object]]:
     return read
 
 
+def _ctx(node: Node) -> NodeCtx:
+    context = node.context()
+    return NodeCtx(node._bound["orders"], context, context.deadline, 0)
+
+
 def by_view(node: Node) -> Callable[[int], Awaitable[object]]:
     """Open a view, read, close it."""
     module = node._bound["orders"]
 
     async def read(number: int) -> object:
-        view = NodeView(module)
+        view = NodeView(module, _ctx(node))
         try:
             return await view.fetch_one(Order, SELECT, id=number)
         finally:
@@ -249,7 +254,7 @@ def by_view(node: Node) -> Callable[[int], Awaitable[object]]:
 
 def by_same_view(node: Node) -> Callable[[int], Awaitable[object]]:
     """Read again and again in one view."""
-    view = NodeView(node._bound["orders"])
+    view = NodeView(node._bound["orders"], _ctx(node))
 
     async def read(number: int) -> object:
         return await view.fetch_one(Order, SELECT, id=number)

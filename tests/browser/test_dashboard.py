@@ -7,7 +7,6 @@ import json
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
@@ -41,20 +40,20 @@ class Board(ShopServer):
         return f"http://127.0.0.1:{self.admin_port}/dashboard"
 
     def command(self) -> list[str]:
-        script = ROOT / "tests" / "browser" / "board.py"
-        return [sys.executable, str(script), str(self.data), str(self.port), str(self.admin_port)]
+        topology = self.data.with_suffix(".toml")
+        topology.write_text("[traces]\nratio = 1.0\nslow_statement = 0.02\n")
+        return [*super().command(), "--admin-port", str(self.admin_port), "--topology", str(topology)]
 
     def start(self) -> None:
         """Start it where the tests' own packages are found."""
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join(str(p) for p in (ROOT / "src", ROOT / "examples" / "shop", ROOT))
-        try:
+        told = {
+            "PYTHONPATH": os.pathsep.join(str(p) for p in (ROOT / "src", ROOT / "examples" / "shop", ROOT)),
+            "HEADWATER_APP": "tests.browser.board:app",
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in told.items():
+                patch.setenv(name, value)
             super().start()
-        finally:
-            if before is None:
-                del os.environ["PYTHONPATH"]
-            else:
-                os.environ["PYTHONPATH"] = before
 
     def order(self, request: str, customer: str) -> None:
         line = {"product_id": "pin", "quantity": 1}

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from headwater.model.app import App
 from headwater.ops.dashboard.drawn import event_name
-from headwater.ops.dashboard.near import NearSource
+from headwater.ops.dashboard.near import Near
 from headwater.ops.dashboard.seen import OUTSIDE, Arrow, Burn, ContractSeen, Process, Seen, Subscribed
 from headwater.ops.dashboard.words import duration
 from headwater.ops.snapshot import Objective, ProcessFigures, Snapshot, Window
@@ -21,14 +21,13 @@ FAST, SLOW = 14.4, 6.0
 MINUTE, HOUR = 60.0, 3600.0
 
 
-class ToldSource(NearSource):
+class ToldSource(Near):
     """Asks `tell` for the figures of all workers; traces, slow statements and dead letters are this process's view."""
 
-    def __init__(
-        self, app: App, node: Node, tell: Callable[[], Awaitable[Snapshot]], *, version: str = ""
-    ) -> None:
-        super().__init__(app, node, version=version)
+    def __init__(self, app: App, node: Node, tell: Callable[[], Awaitable[Snapshot]], *, version: str = "") -> None:
+        super().__init__(app, node)
         self._tell = tell
+        self._version = version
 
     async def see(self) -> Seen:
         """Return what there is to see now."""
