@@ -55,13 +55,16 @@ class Server:
     """Serves a responder on listening sockets.
 
     tick: monotonic seconds at the last sweep, for what need not be exact. names: hosts that requests may name, all if
-    None. proxies: whose word about the client counts. certificates: speak TLS with these.
+    None. proxies: whose word about the client counts. certificates: speak TLS with these. strict_transport: a line
+    that every answer carries then. hosts: where requests run, once it is started.
     """
+
+    hosts: Hosts
 
     def __init__(
         self, responder: Responder, *, clock: Clock, limits: Limits | None = None, points: CrashPoints | None = None,
         names: frozenset[bytes] | None = None, proxies: Proxies | None = None,
-        certificates: Certificates | None = None,
+        certificates: Certificates | None = None, strict_transport: bytes = b"",
     ) -> None:
         self.limits = limits or Limits()
         self.draining = False
@@ -73,13 +76,12 @@ class Server:
         self.lines = responder.lines
         self.points = points or CrashPoints()
         self.route = responder.route
-        self.served = 0
         self._certificates = certificates
+        self._always = b"\r\n" + strict_transport if certificates is not None else b"\r\n"
         self._clock = clock
         self._connections: dict[Connection, None] = {}
         self._servers: list[asyncio.Server] = []
         self._sweeper: Timer | None = None
-        self._hosts: Hosts | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -91,8 +93,8 @@ class Server:
         Raises ConfigurationError when that cannot be.
         """
         loop = asyncio.get_running_loop()
-        if self._hosts is None:
-            self._hosts = Hosts(loop)
+        if self._sweeper is None:
+            self.hosts = Hosts(loop)
             self._sweep()
         context = None if self._certificates is None or path is not None else self._certificates.context
         try:
@@ -130,12 +132,6 @@ class Server:
         return str(host), int(port)
 
     @property
-    def hosts(self) -> Hosts:
-        """Where requests run."""
-        assert self._hosts is not None
-        return self._hosts
-
-    @property
     def connected(self) -> int:
         """How many clients there are."""
         return len(self._connections)
@@ -154,8 +150,7 @@ class Server:
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._hosts is not None:
-            self._hosts.close()
+            self.hosts.close()
 
     # --- connections --------------------------------------------------------------------------
 
@@ -179,8 +174,8 @@ class Server:
     def _sweep(self) -> None:
         """Close who is too slow. One timer for all: a timer each would cost more than it saves."""
         now = self.tick = self._clock.monotonic()
-        self.date = _http_date(self._clock.now())
-        self.ok = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: " % self.date
+        self.date = _http_date(self._clock.now()) + self._always
+        self.ok = b"HTTP/1.1 200 OK\r\ndate: %bcontent-length: " % self.date
         for connection in list(self._connections):
             if self._too_slow(connection, now - connection.since, now):
                 connection.abort()
