@@ -91,7 +91,7 @@ class CompiledRoute:
         return self._finished(problem_of(error, request.id), request)
 
     def _refuse(self) -> None:
-        if not self._node.ready:
+        if not self._node.taking:
             raise Draining("this process is starting or shutting down")
         raise Overloaded("there is more to do than this process can; what is less urgent is refused first")
 

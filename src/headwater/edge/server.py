@@ -86,10 +86,12 @@ class Server:
     # --- life ---------------------------------------------------------------------------------
 
     async def start(
-        self, listener: socket.socket | None = None, *, host: str = "127.0.0.1", port: int = 0, path: str | None = None
+        self, listener: socket.socket | None = None, *, host: str = "127.0.0.1", port: int = 0,
+        path: str | None = None, succeed: bool = False,
     ) -> None:
         """Listen on a bound socket, at a host and port, or on a Unix socket at `path`. May be called several times.
 
+        succeed: whoever listens at the path now may be followed; its clients stay with it, new ones come here.
         Raises ConfigurationError when that cannot be.
         """
         loop = asyncio.get_running_loop()
@@ -98,7 +100,7 @@ class Server:
             self._sweep()
         context = None if self._certificates is None or path is not None else self._certificates.context
         try:
-            self._servers.append(await self._listen(loop, listener, host, port, path, context))
+            self._servers.append(await self._listen(loop, listener, host, port, path, context, succeed))
         except OSError as error:
             place = path or f"{host}:{port}"
             raise ConfigurationError(
@@ -107,7 +109,7 @@ class Server:
 
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None, host: str, port: int, path: str | None,
-        context: ssl.SSLContext | None,
+        context: ssl.SSLContext | None, succeed: bool,
     ) -> asyncio.Server:
         kind = ProxiedConnection if self.proxies is not None and self.proxies.protocol else Connection
 
@@ -115,12 +117,9 @@ class Server:
             return kind(self)
 
         if path is not None:
-            _remove_stale(path)
-            old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
-            try:
-                return await loop.create_unix_server(make, path, backlog=BACKLOG)
-            finally:
-                os.umask(old)
+            if not succeed:
+                _refuse_taken(path)
+            return await loop.create_unix_server(make, sock=_bound(path), backlog=BACKLOG)
         if listener is not None:
             return await loop.create_server(make, sock=listener, backlog=BACKLOG, ssl=context)
         return await loop.create_server(make, host, port, backlog=BACKLOG, ssl=context)
@@ -136,16 +135,23 @@ class Server:
         """How many clients there are."""
         return len(self._connections)
 
-    async def stop(self, *, within: float = 10.0) -> None:
-        """Accept no more, finish what is being answered (at most `within` seconds), close everything."""
+    async def stop(self, *, within: float = 10.0, quiet: float = 0.0) -> None:
+        """Accept no more, finish what is being answered (at most `within` seconds), close everything.
+
+        quiet: seconds for which a client must have asked nothing before its connection is closed unasked, as its next
+        request might be on its way. Whoever asks until then is answered, and told that the connection ends.
+        """
         self.draining = True
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.close_if_idle()
-        deadline = self._clock.monotonic() + within
-        while self._connections and self._clock.monotonic() < deadline:
+        now = self._clock.monotonic()
+        deadline = now + within
+        while self._connections and now < deadline:
+            for connection in list(self._connections):
+                if now - connection.since >= quiet:
+                    connection.close_if_idle()
             await self._clock.sleep(0.01)
+            now = self._clock.monotonic()
         for connection in list(self._connections):
             connection.abort()
         if self._sweeper is not None:
@@ -164,7 +170,7 @@ class Server:
     def opened(self, connection: Connection) -> None:
         """A client has come."""
         self._connections[connection] = None
-        if len(self._connections) > self.limits.connections or self.draining:
+        if len(self._connections) > self.limits.connections:
             connection.abort()
 
     def closed(self, connection: Connection) -> None:
@@ -198,17 +204,33 @@ class Server:
         return seconds > limits.idle_seconds
 
 
-def _remove_stale(path: str) -> None:
-    """Remove a socket's file that a killed process has left. Raises OSError when somebody listens there."""
-    if not stat.S_ISSOCK(os.stat(path).st_mode if os.path.exists(path) else 0):  # noqa: PTH110, PTH116 - also for bytes
-        return
+def _refuse_taken(path: str) -> None:
+    """Raise OSError where somebody listens already; a killed process may have left the file, which is nobody."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)  # noqa: PTH108
+        except (ConnectionRefusedError, FileNotFoundError):
             return
     raise OSError(errno.EADDRINUSE, "somebody listens there already")
+
+
+def _bound(path: str) -> socket.socket:
+    """Return a socket at a path, in place of the one that is there."""
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError(errno.EEXIST, "there is a file that is not a socket")
+    beside = f"{path}.{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX)
+    old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
+    try:
+        listener.bind(beside)
+        os.rename(beside, path)  # noqa: PTH104
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(old)
+    listener.setblocking(False)
+    return listener
 
 
 def _http_date(now: datetime) -> bytes:

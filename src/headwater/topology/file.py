@@ -58,6 +58,7 @@ class Http(_Section, frozen=True, kw_only=True):
     whose `X-Forwarded-*` headers are believed, "unix" for the socket's clients; proxy_protocol: connections
     from them begin with that protocol. certificate, key: PEM files to speak TLS with; read again when they change.
     strict_transport: seconds for which browsers then come by TLS only, 0 for no such thing.
+    notice: seconds between saying at `/readyz` that it stops and accepting no more, for balancers that ask rarely.
     docs: where this documentation is served, for the `type` of problems.
     """
 
@@ -73,6 +74,7 @@ class Http(_Section, frozen=True, kw_only=True):
     certificate: str | None = None
     key: str | None = None
     strict_transport: Annotated[int, Meta(ge=0)] = 31_536_000
+    notice: Annotated[float, Meta(ge=0, le=300)] = 0.0
     docs: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 
