@@ -16,6 +16,7 @@ from headwater.edge.routes import Router
 
 __all__ = ["Asgi", "AsgiApp"]
 
+_NEAR = ("127.0.0.1", "::1")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -25,16 +26,18 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Asgi:
     """An ASGI application.
 
-    `start` makes the router when the server starts (lifespan), `stop` ends what it started.
+    `start` makes the router when the server starts (lifespan), `stop` ends what it started. near_only: clients of other
+    machines, and those whose address the server does not tell, are refused.
     """
 
     def __init__(
         self, start: Callable[[], Awaitable[Router]], stop: Callable[[], Awaitable[None]], *,
-        body_bytes: int = 1024 * 1024,
+        body_bytes: int = 1024 * 1024, near_only: bool = False,
     ) -> None:
         self._start = start
         self._stop = stop
         self._body_bytes = body_bytes
+        self._near_only = near_only
         self._router: Router | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +66,8 @@ class Asgi:
             self._router = await self._start()  # a server without lifespan
         try:
             request = _request(scope)
+            if self._near_only and request.peer not in _NEAR:
+                raise Rejected(403, "denied", "the development key is for this machine; configure [[auth.keys]]")
             route = self._router.route(request)
             refused = route.admit(request)
             if refused is not None:
