@@ -320,3 +320,39 @@ def test_the_number_of_faults_told_is_limited():
     """A hostile body cannot make the answer longer than a hundred faults."""
     body = "{" + ",".join(f'"z{n}":1' for n in range(5_000)) + "}"
     assert len(places(SMALL, body)) == 100
+
+
+# --- values that say of which type they are ---------------------------------------------------
+
+
+class Cat(Value, tag="cat"):
+    lives: int
+
+
+class Dog(Value, tag="dog", tag_field="type"):
+    bark: str
+
+
+@contract("pets.put", v=1)
+class PutPet(Command[int]):
+    pet: Cat | Dog
+
+
+@pytest.mark.parametrize(
+    ("pet", "read"), [({"type": "cat", "lives": 9}, Cat(lives=9)), ({"type": "dog", "bark": "wuff"}, Dog(bark="wuff"))]
+)
+def test_a_value_says_of_which_type_it_is(pet: dict[str, Any], read: Value) -> None:
+    assert StrictReader(PutPet).read(json.dumps({"pet": pet}).encode()).pet == read
+
+
+@pytest.mark.parametrize(
+    ("pet", "place"),
+    [
+        ({"type": "dog", "bark": "wuff", "lives": 9}, "/pet/lives"), ({"type": "dog"}, "/pet/bark"),
+        ({"type": "cow"}, "/pet/type"), ({"lives": 9}, "/pet"), ({"type": 1, "lives": 9}, "/pet/type"),
+    ],
+)
+def test_a_value_is_judged_by_the_type_that_it_names(pet: dict[str, Any], place: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        StrictReader(PutPet).read(json.dumps({"pet": pet}).encode())
+    assert [f.path for f in caught.value.fields] == [place]
