@@ -12,6 +12,7 @@ from headwater.model.message import Command, Event, Failure, Meta, Query, Value
 from headwater.model.module import Module, Retry
 from headwater.model.pages import Pages
 from headwater.model.scope import Ctx, Tx, View
+from headwater.model.upcast import recast
 from headwater.model.web import Cors, Private, Shared
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "authenticated",
     "contract",
     "public",
+    "recast",
     "role",
     "scope",
 ]

@@ -27,10 +27,25 @@ from headwater import (
     authenticated,
     contract,
     public,
+    recast,
     role,
     scope,
 )
-from tests.types.contracts import CountOrders, ForgetOrder, Line, Order, OrderById, OrderPlaced, OutOfPrint, PlaceOrder
+from tests.types.contracts import (
+    CountOrders,
+    ForgetOrder,
+    Line,
+    Order,
+    OrderById,
+    OrderPlaced,
+    OrderPlaced2,
+    OutOfPrint,
+    PlaceOrder,
+    PlaceOrder2,
+    Unpayable,
+    newer_command,
+    older_answer,
+)
 
 
 class Gateway:
@@ -194,3 +209,20 @@ v1.patch("/stock/{isbn}", Take)
 v1.delete("/stock/{isbn}", Drop, auth=role("staff", "owner") & scope("stock:drop"))
 v1.get("/stock", StockOf, auth=public)
 app = App("shop", modules=[stock, other, nothing], apis=[v1])
+
+
+orders = Module("orders")
+
+
+def older_versions() -> None:
+    unpaid = recast(Unpayable, OutOfPrint).by(lambda failure: OutOfPrint(isbn=failure.currency))
+    orders.upcast(PlaceOrder, PlaceOrder2).by(up=newer_command, down=older_answer, fails=(unpaid,))
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=lambda cmd: PlaceOrder2(request_id=cmd.request_id, lines=cmd.lines, currency="EUR"),
+        down=lambda placed: Order(order_id=placed.order_id, lines=(), total_cents=0),
+    )
+
+
+@orders.upcast_event(OrderPlaced, OrderPlaced2)
+def placed_in_euros(event: OrderPlaced) -> OrderPlaced2:
+    return OrderPlaced2(order_id=event.order_id, currency="EUR")
