@@ -9,12 +9,30 @@ from typing import Annotated
 
 import pytest
 
-from headwater import Api, Command, Ctx, Event, Failure, Meta, Module, Query, Tx, Value, View, contract, public, recast
+from headwater import (
+    Api,
+    App,
+    Command,
+    Ctx,
+    Event,
+    Failure,
+    Meta,
+    Module,
+    Query,
+    Tx,
+    Value,
+    View,
+    contract,
+    public,
+    recast,
+)
 from headwater.edge.routes import Router
 from headwater.errors import ConfigurationError, HandlerCrashed, IdempotencyConflict, InvalidMessage
 from headwater.runtime import operate
 from headwater.runtime.parts import DeliveryFaults
 from headwater.testing.http import HttpClient
+from headwater.topology.check import check_app
+from headwater.topology.explain import explain
 from tests.flow.house import call, migrations, rows, running
 
 
@@ -477,3 +495,20 @@ async def test_without_an_upcast_an_older_event_is_a_dead_letter(tmp_path: Path)
         await node.settled()
         (said,) = await rows(node, "stats", "select error from hw_dead where subscription = 'stats.keep'")
         assert "orders.placed/1: subscription stats.keep knows no such version" in said[0]
+
+
+# --- what the tools say -------------------------------------------------------------------------------
+
+
+def test_tools_know_what_serves_an_older_version(tmp_path: Path) -> None:
+    v1 = Api("v1", auth=public)
+    v1.post("/orders", Place1, status=201)
+    app = App("shop", modules=[declared(shop(tmp_path))], apis=[v1])
+    codes = {finding.code for finding in check_app(app)}
+    assert not codes & {"bad-upcast", "nobody-handles"}
+    first = next(chain for chain in explain(app, "orders.place") if chain["contract"] == "orders.place/1")
+    assert first["handler"]["function"].endswith("place")
+    assert [layer.partition(" (")[0] for layer in first["layers"]][-2:] == [
+        "upcast to orders.place/2", "upcast to orders.place/3"]
+    app.modules[0].handlers.pop(Place3)
+    assert "bad-upcast" in {finding.code for finding in check_app(app)}

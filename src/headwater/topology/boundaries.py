@@ -218,6 +218,9 @@ def _has_code(package: str) -> bool:
 def messages_named(app: App) -> list[Contract]:
     """Every contract that the application's tables, handlers and contracts packages name, once."""
     named = [h.contract for m in app.modules for h in handlers_of(m)] + [r.contract for a in app.apis for r in a.routes]
+    for module in app.modules:
+        for upcasts in (module.upcasts, module.event_upcasts):
+            named += [contract for upcast in upcasts.values() for contract in (upcast.old, upcast.new)]
     packages = dict.fromkeys(c.message.__module__ for c in named)
     for package in packages:
         for value in vars(sys.modules.get(package, object)).values():
