@@ -16,6 +16,7 @@ from headwater import (
     Failure,
     Identity,
     Module,
+    Page,
     Query,
     Retry,
     Tx,
@@ -23,6 +24,7 @@ from headwater import (
     Value,
     View,
     contract,
+    page,
     recast,
     role,
 )
@@ -602,3 +604,23 @@ async def event_upcast_that_waits(event: OrderPlaced) -> OrderPlaced2:
 
 def event_upcast_of_a_command() -> None:
     orders.upcast_event(PlaceOrder, PlaceOrder2)  # error: upcast
+
+
+# --- pages --------------------------------------------------------------------------------------------
+
+
+async def page_without_an_order(view: View) -> None:
+    await page(view, Order, "select * from orders", after=None, limit=1)  # error: order= is missing
+
+
+async def page_ordered_by_text(view: View) -> None:
+    await page(view, Order, "select * from orders", order="order_id", after=None, limit=1)  # error: a tuple of fields
+
+
+async def page_of_something_else(view: View) -> Page[Order]:
+    return await page(view, Line, "select 1", order=("isbn",), after=None, limit=1)  # error: these are Lines
+
+
+async def page_that_nobody_awaits(view: View) -> None:
+    found = page(view, Order, "select * from orders", order=("order_id",), after=None, limit=1)
+    print(found.next)  # error: await is missing
