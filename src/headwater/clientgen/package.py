@@ -33,7 +33,7 @@ def write_client(app: App, folder: Path, *, name: str | None = None, apis: Seque
     old = sorted(target.glob("*.py")) if target.is_dir() else []
     foreign = [path.name for path in old if MARK not in path.read_text(encoding="utf-8")]
     if foreign or (target.exists() and not target.is_dir()):
-        raise ConfigurationError(f"{target} holds something else ({', '.join(foreign) or 'a file'}); name another folder")
+        raise ConfigurationError(f"{target} holds something else, {', '.join(foreign) or 'a file'}: name another folder")
     made = sources(app, package, apis)
     target.mkdir(parents=True, exist_ok=True)
     for path in old:
@@ -68,7 +68,7 @@ def _is_file(route: Route) -> bool:
 
 
 def _transport() -> str:
-    text = files("headwater.clientgen.parts").joinpath("transport.py").read_text(encoding="utf-8")
+    text = files("headwater.clientgen.template").joinpath("transport.py").read_text(encoding="utf-8")
     text = re.sub(r"  # noqa: .*", "", text)  # a rule of this project is not one of the caller's
     head, _, rest = text.partition('\n"""\n')
     return f'{head}\n\n{MARK}\n"""\n{rest}'
@@ -154,7 +154,8 @@ class _Methods:
         prepared = constant(method)
         parts = [f'method="{route.method}"', f'path="{route.path}"', f"result={result}", f"within={contract.within!r}"]
         if fails:
-            parts.append("\n    ".join(listed("fails=(", [f"{one}," if len(fails) == 1 else one for one in fails], ")")))
+            named = [f"{fails[0]},"] if len(fails) == 1 else fails
+            parts.append("\n".join(listed("fails=(", named, ")", indent=4)).strip())
         if key is not None:
             parts.append(f'key="{key}"')
         self.constants.append("\n".join(listed(f"{prepared}: Route[{result}] = Route(", parts, ")", exploded=True)))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
-from uuid import UUID
 
 import msgspec
 
@@ -22,8 +19,8 @@ from headwater.model.secret import Secret
 __all__ = ["Shapes"]
 
 _IMPORTED = {
-    date: ("datetime", "date"), datetime: ("datetime", "datetime"), time: ("datetime", "time"),
-    timedelta: ("datetime", "timedelta"), Decimal: ("decimal", "Decimal"), UUID: ("uuid", "UUID"),
+    ("datetime", "date"), ("datetime", "datetime"), ("datetime", "time"), ("datetime", "timedelta"),
+    ("decimal", "Decimal"), ("uuid", "UUID"),
 }
 _PLAIN = (str, int, float, bool, bytes)
 _MANY = (tuple, list, set, frozenset, dict)
@@ -58,9 +55,10 @@ class Shapes:
         if bare is Any:
             self.imports.add(("typing", "Any"))
             return "Any"
-        if bare in _IMPORTED:
-            self.imports.add(_IMPORTED[bare])
-            return _IMPORTED[bare][1]
+        home = (getattr(bare, "__module__", ""), getattr(bare, "__name__", ""))
+        if home in _IMPORTED:
+            self.imports.add(home)
+            return home[1]
         origin = get_origin(bare)
         if origin in (Union, UnionType):
             return " | ".join(dict.fromkeys(self.text(one, told) for one in get_args(bare)))
@@ -153,7 +151,7 @@ class Shapes:
             return []
         if field.default_factory in (list, dict, set):
             return [f"default_factory={field.default_factory.__name__}"]
-        if field.default is None or (isinstance(field.default, (str, int, float, bool)) and type(field.default) in _PLAIN):
+        if field.default is None or (type(field.default) in _PLAIN and not isinstance(field.default, bytes)):
             return [f"default={_quoted(field.default)}"]
         return ["default=()"] if field.default == () else None
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, urlsafe_b64encode
-from datetime import date, datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, Generic, TypeVar, cast
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta
+from msgspec import inspect as shape
 
 from headwater.errors import FieldError, InvalidMessage, QueryError
 from headwater.model.codec import to_json
-from headwater.model.message import Value, annotated_base
+from headwater.model.message import Value
 from headwater.model.scope import Tx, View
 
 __all__ = ["CURSOR_MOST", "PAGE_MOST", "Cursor", "Page", "page"]
@@ -30,7 +29,7 @@ PAGE_MOST = 1_000
 CURSOR_MOST = 1_024
 CHECK_BYTES = 9
 _NAME = re.compile(r"-?[A-Za-z_][A-Za-z0-9_]*")
-_KINDS = (str, int, float, date, datetime, UUID)
+_KINDS = (shape.StrType, shape.IntType, shape.FloatType, shape.DateType, shape.DateTimeType, shape.UUIDType)
 
 T = TypeVar("T")
 Cursor = Annotated[str, Meta(max_length=CURSOR_MOST, extra={"cursor": True}, description="From the page before.")]
@@ -152,11 +151,12 @@ def _kinds_of(kind: type[Any], order: tuple[str, ...], told: str) -> Any:
         name = one.removeprefix("-")
         if not _NAME.fullmatch(one) or name not in hints:
             raise QueryError(f"{told}: order={one!r} is not one of its fields: {', '.join(hints)}")
-        bare = annotated_base(hints[name])
-        if bare not in _KINDS:
-            allowed = ", ".join(k.__name__ for k in _KINDS)
-            raise QueryError(f"{told}: order={one!r} is a {bare}; a key is one of {allowed}, and never null")
-        found.append(bare)
+        if not isinstance(shape.type_info(hints[name]), _KINDS):
+            raise QueryError(
+                f"{told}: order={one!r} is a {hints[name]}; a key is a text, a number, a date, a time or a UUID, and "
+                "never null"
+            )
+        found.append(hints[name])
     return tuple[tuple(found)]  # type: ignore[misc]
 
 
