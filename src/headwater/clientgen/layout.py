@@ -32,8 +32,9 @@ def docstring(text: str | None, *, indent: int, instead: str) -> list[str]:
         lines.append("")
     lines = lines[:-1]
     opened = 'r"""' if "\\" in said else '"""'
-    if len(lines) == 1 and not lines[0].endswith(('"', "\\")):
-        return [f'{margin}{opened}{lines[0]}"""']
+    if len(lines) == 1:
+        apart = " " if lines[0].endswith(('"', "\\")) else ""
+        return [f'{margin}{opened}{lines[0]}{apart}"""']
     return [f"{margin}{opened}{lines[0]}", *(f"{margin}{line}" if line else "" for line in lines[1:]), f'{margin}"""']
 
 

@@ -33,7 +33,7 @@ def write_client(app: App, folder: Path, *, name: str | None = None, apis: Seque
     old = sorted(target.glob("*.py")) if target.is_dir() else []
     foreign = [path.name for path in old if MARK not in path.read_text(encoding="utf-8")]
     if foreign or (target.exists() and not target.is_dir()):
-        raise ConfigurationError(f"{target} holds something else, {', '.join(foreign) or 'a file'}: name another folder")
+        raise ConfigurationError(f"{target} holds {', '.join(foreign) or 'a file'}, which is no client: name another folder")
     made = sources(app, package, apis)
     target.mkdir(parents=True, exist_ok=True)
     for path in old:
@@ -85,10 +85,11 @@ def _init(app: App, package: str, modules: dict[str, Api]) -> str:
 
 
 def _import(module: str, names: Sequence[str]) -> list[str]:
-    line = f"from {module} import {', '.join(sorted(names))}"
+    ordered = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    line = f"from {module} import {', '.join(ordered)}"
     if len(line) <= WIDTH:
         return [line]
-    return [f"from {module} import (", *(f"    {name}," for name in sorted(names)), ")"]
+    return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
 
 
 def _class(api: Api) -> str:

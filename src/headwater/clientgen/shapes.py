@@ -133,7 +133,7 @@ class Shapes:
             raise ConfigurationError(f"{owner}.{field.name}: name what it is of, such as {owner}[Product]")
         hint = self.text(field.type, f"{owner} {field.name}")
         renamed = [f'name="{field.encode_name}"'] if field.encode_name != field.name else []
-        default = self._default(field)
+        default = self._default(field, hint)
         if field.name == key and hint == "str":
             default = ["default_factory=new_key"]
             self.imports.add((".transport", "new_key"))
@@ -145,12 +145,12 @@ class Shapes:
         self.imports.add(("msgspec", "field"))
         return "\n".join(listed(f"{field.name}: {hint} = field(", [*renamed, *default], ")", indent=4))
 
-    def _default(self, field: Any) -> list[str] | None:
+    def _default(self, field: Any, hint: str) -> list[str] | None:
         """Return how a default is written; nothing for a required field, None where it cannot be written."""
         if field.required:
             return []
         if field.default_factory in (list, dict, set):
-            return [f"default_factory={field.default_factory.__name__}"]
+            return [f"default_factory={hint}"]
         if field.default is None or (type(field.default) in _PLAIN and not isinstance(field.default, bytes)):
             return [f"default={_quoted(field.default)}"]
         return ["default=()"] if field.default == () else None

@@ -411,9 +411,10 @@ class ApiClient:
             ) from error
         if refused is not None:
             raise refused
+        wrong = "".join(f"; {one.pointer}: {one.detail}" for one in problem.errors)
         clean = 400 <= answer.status_code < 500 or answer.status_code in (503, 507)
         raise (NotExecuted if clean else OutcomeUnknown)(
-            f"{told}: {answer.status_code} {problem.code}: {problem.detail}",
+            f"{told}: {answer.status_code} {problem.code}: {problem.detail}{wrong}",
             code=problem.code,
             status=answer.status_code,
             errors=problem.errors,
