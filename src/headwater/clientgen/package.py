@@ -33,7 +33,9 @@ def write_client(app: App, folder: Path, *, name: str | None = None, apis: Seque
     old = sorted(target.glob("*.py")) if target.is_dir() else []
     foreign = [path.name for path in old if MARK not in path.read_text(encoding="utf-8")]
     if foreign or (target.exists() and not target.is_dir()):
-        raise ConfigurationError(f"{target} holds {', '.join(foreign) or 'a file'}, which is no client: name another folder")
+        raise ConfigurationError(
+            f"{target} holds {', '.join(foreign) or 'a file'}, which is no client: name another folder"
+        )
     made = sources(app, package, apis)
     target.mkdir(parents=True, exist_ok=True)
     for path in old:
