@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -364,6 +365,39 @@ def test_formatter_linter_and_both_checkers_are_content(tmp_path: Path, app: App
     ):
         done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+WRONG = """
+from made_client.v1 import V1, OrderById, OutOfStock, PlaceOrder, PutProduct, Wanted
+
+
+async def use(client: V1) -> None:
+    await client.place_order(OrderById(order_id="1"))  # error
+    PlaceOrder(lines=(Wanted(product_id="1"),))  # error
+    PlaceOrder(lines=[])  # error
+    order = await client.order_by_id(OrderById(order_id="1"))
+    print(order.status)  # error
+    placed = client.place_order(PlaceOrder(lines=()))
+    print(placed.order_id)  # error
+    await client.put_product(PutProduct(product_id="1", description="", price_cents="1"))  # error
+    await client.order_by_id(OrderById(order_id="1"), key="k")  # error
+    try:
+        await client.order_by_id(OrderById(order_id="1"), within=1)
+    except OutOfStock as refusal:
+        print(refusal.on_hnd)  # error
+"""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_mistakes_in_using_a_client_are_found(tmp_path: Path, checker: str) -> None:
+    write_client(shop, tmp_path, name="made_client")
+    (tmp_path / "wrong.py").write_text(WRONG)
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')
+    words = ("mypy", "--strict", "--config-file=") if checker == "mypy" else ("pyright", "--pythonpath", sys.executable)
+    done = subprocess.run([sys.executable, "-m", *words, "wrong.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = {int(number) for number in re.findall(r"wrong\.py:(\d+):(?:\d+ -)? error", done.stdout)}
+    assert found == {number for number, line in enumerate(WRONG.splitlines(), 1) if line.endswith("# error")}, done.stdout
 
 
 def test_a_client_needs_nothing_of_headwater(tmp_path: Path) -> None:

@@ -439,7 +439,7 @@ class ApiClient:
 
 
 class _Problem(msgspec.Struct, frozen=True):
-    code: str = "unknown"
+    code: str = ""
     detail: str = ""
     instance: str = ""
     errors: tuple[FieldError, ...] = ()
