@@ -83,8 +83,9 @@ class Shapes:
             return self.struct(bare)
         if isinstance(kind, type) and issubclass(kind, Enum):
             return self._once(kind, kind.__name__, lambda name: self._enum(name, kind))
-        if hasattr(kind, "__supertype__"):
-            return self.text(kind.__supertype__, told)
+        behind = getattr(kind, "__supertype__", None)  # of a NewType
+        if behind is not None:
+            return self.text(behind, told)
         raise ConfigurationError(
             f"{told}: a client cannot be written for {bare!r}: use Values, plain types and collections of them, or "
             "leave the route's API out with --api"

@@ -167,6 +167,11 @@ class Route(Generic[R]):
         path = self.path
         for part in self._parts:
             value = _text(fields.pop(part[1:-1]))
+            if value in ("", ".", ".."):  # would lead to another route
+                raise NotExecuted(
+                    f"{self.method} {self.path}: {part} is {value!r}, which no path can hold",
+                    code="bad-path",
+                )
             path = path.replace(part, quote(value, safe=""), 1)
         if self.method not in ("GET", "DELETE"):
             return path, msgspec.json.encode(fields)
