@@ -59,10 +59,11 @@ def run(
             admin_port=None if admin is None else admin.getsockname()[1],
         )
         if workers > 1:
-            announce(settings, said, workers)
             settings = msgspec.structs.replace(settings, instance=SystemIds().new())
             listeners += [listen(settings.host, settings.port, shared=True) for _ in range(workers - 1)]
-            ctx.exit(Supervisor(settings, count=workers, listeners=_open(listeners), admin=admin).run())
+            supervisor = Supervisor(settings, count=workers, listeners=_open(listeners), admin=admin)
+            announce(settings, said, workers)
+            ctx.exit(supervisor.run())
         _serve_here(app, settings, said, listener, admin)
     finally:
         folder.release()
