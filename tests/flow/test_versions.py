@@ -303,6 +303,25 @@ async def test_a_key_that_only_the_newer_version_has_comes_from_the_request(tmp_
         assert await call(node, Note1(text="a")) == 3
 
 
+async def test_a_repeat_over_the_change_from_handler_to_upcast_happens_once(tmp_path: Path) -> None:
+    """What was answered while the older version had a handler of its own is answered the same afterwards."""
+    before = Module("orders", migrations=migrations(tmp_path, "orders", SCHEMA))
+
+    @before.handle(Place1)
+    async def place(cmd: Place1, tx: Tx) -> Receipt1:
+        await tx.execute("insert into taken values ('old', 5, '', 1)")
+        return Receipt1(order_id="old", cents=5)
+
+    async with running(tmp_path, before) as node:
+        assert await call(node, Place1(request_id="1", product="a")) == Receipt1(order_id="old", cents=5)
+    async with running(tmp_path, declared(shop(tmp_path))) as node:
+        assert await call(node, Place1(request_id="1", product="a")) == Receipt1(order_id="old", cents=5)
+        with pytest.raises(IdempotencyConflict):
+            await call(node, Place1(request_id="1", product="b"))
+        assert await call(node, Place1(request_id="2", product="a")) == Receipt1(order_id="o-2", cents=100)
+        assert await rows(node, "orders", "select order_id from taken order by 1") == [("o-2",), ("old",)]
+
+
 async def test_two_versions_of_an_api_stand_side_by_side(tmp_path: Path) -> None:
     """/v1 goes on in its own words, says that it will end, and leads to the same orders as /v3."""
     v1 = Api("v1", auth=public, deprecated=date(2020, 1, 1), sunset=date(2999, 1, 1), successor="v3")

@@ -260,7 +260,7 @@ class Node:
         for upcast in in_order(bound.module.upcasts.values(), bound.module.handlers):
             if upcast.old.message not in self.table:
                 newer = self.table[upcast.new.message]
-                runs = upcast_runs(upcast, newer.runs)
+                runs = upcast_runs(upcast, newer.runs, bound.store)
                 self._enter(Endpoint(upcast.old, bound, runs, self.parts, handler=newer.handler, clean=newer.clean))
 
     def _enter(self, endpoint: Endpoint) -> None:

@@ -13,6 +13,8 @@ from headwater.model.contract import Contract
 from headwater.model.message import Event, Failure, Message
 from headwater.model.module import Subscription
 from headwater.model.upcast import EventUpcast, Upcast
+from headwater.ports import Store
+from headwater.runtime.answers import Answers
 from headwater.runtime.bound import EventCodec, Run, Runs
 from headwater.runtime.scope import NodeCtx
 from headwater.runtime.shapes import needs_check
@@ -44,11 +46,16 @@ def in_order(upcasts: Iterable[Upcast], handled: Mapping[type[Message], object])
     return ordered
 
 
-def upcast_runs(upcast: Upcast, newer: Runs) -> Runs:
-    """Compile an older version: the newer one's run, with message, answer and refusals turned."""
+def upcast_runs(upcast: Upcast, newer: Runs, store: Store) -> Runs:
+    """Compile an older version: the newer one's run, with message, answer and refusals turned.
+
+    Answers that were kept while the older version still had a handler of its own are found, so that a repeat that
+    comes after the change does nothing twice.
+    """
     codec = Codec(upcast.new.message, upcast.new.wire_name) if needs_check(upcast.new.message) else None
     fills = upcast.new.idempotent if upcast.old.idempotent is None else None
     up, down, fails = upcast.up, upcast.down, upcast.fails
+    kept = None if upcast.old.kind == "query" else _kept_by(upcast.old, store)
     assert up is not None
     assert down is not None
 
@@ -61,6 +68,10 @@ def upcast_runs(upcast: Upcast, newer: Runs) -> Runs:
 
     def around(run: Run) -> Run:
         async def older(message: Any, ctx: NodeCtx) -> Any:
+            before = None if kept is None else kept.repeat(message, ctx)
+            known = None if kept is None or before is None else await kept.find(before)
+            if known is not None:
+                return known[0]
             try:
                 result = await run(turned(message, ctx), ctx)
             except Failure as failure:
@@ -73,6 +84,13 @@ def upcast_runs(upcast: Upcast, newer: Runs) -> Runs:
         return older
 
     return around(newer[0]), around(newer[1])
+
+
+def _kept_by(contract: Contract, store: Store) -> Answers:
+    return Answers(
+        contract, store, Codec(contract.message, contract.wire_name),
+        Codec(contract.result, f"answer of {contract.wire_name}"),
+    )
 
 
 def _checked(codec: Codec, made: Any) -> Any:
