@@ -24,7 +24,7 @@ from headwater.model.contract import PRIORITIES
 from headwater.runtime.node import Node
 from headwater.runtime.waiting import Waiting
 
-__all__ = ["CompiledRoute", "Gate", "Gates"]
+__all__ = ["CompiledRoute", "Gate", "Gates", "TimedRoute"]
 
 Gate = Callable[[Request], tuple[tuple[bytes, bytes], ...]]
 """Asked of every request before its body is read; returns headers for the answer, raises to refuse."""
@@ -53,9 +53,11 @@ class CompiledRoute:
         self._refused = refused
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
-        self._free = self._open and not self._before and not self._after  # a plain request is anybody's
+        # whether a plain request can begin without being admitted one question at a time
+        self._free = type(self) is CompiledRoute and self._open and not self._before and not self._after
         self._read = Reading(route).read
         self._context = Surroundings(contract, node).context
+        self._monotonic = node.parts.clock.monotonic
         self._call = node.table[contract.message].start
         self._query = contract.kind == "query"
         self._status = route.status
@@ -161,3 +163,20 @@ class CompiledRoute:
             response.headers += request.more
         self.counts[response.status // 100] += 1
         return response
+
+
+class TimedRoute(CompiledRoute):
+    """Says with every answer how long it took, for whoever develops (`Server-Timing`, W3C)."""
+
+    def admit(self, request: Request) -> Response | None:
+        """Return a refusal, decided from the head alone; the time counts from here."""
+        request.begun = self._monotonic()
+        return super().admit(request)
+
+    def _answer(self, result: Any, request: Request, context: Context) -> Response:
+        return self._unusual(result, request, context)
+
+    def _finished(self, response: Response, request: Request) -> Response:
+        milliseconds = (self._monotonic() - request.begun) * 1e3 if request.begun else 0.0
+        response.headers += ((b"server-timing", b"total;dur=%.3f" % milliseconds),)
+        return super()._finished(response, request)
