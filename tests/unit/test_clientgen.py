@@ -270,7 +270,7 @@ async def test_refusals_and_mistakes_are_told_apart(tmp_path: Path, made: Callab
         assert refused.value == api.Refused(why="because", left=3) != api.Refused(why="because")
         with pytest.raises(api.Plain):
             await client.echo(api.Echo(what=what, fail="plain"))
-        transport = sys.modules[api.V1.__mro__[1].__module__]
+        transport = sys.modules[api.Plain.__mro__[1].__module__]
         with pytest.raises(transport.OutcomeUnknown) as unknown:
             await client.echo(api.Echo(what=what, fail="crash"))
         assert (unknown.value.status, unknown.value.code) == (500, "handler-crashed")
@@ -315,13 +315,17 @@ def test_the_same_application_gives_the_same_files() -> None:
 
 def test_apis_are_chosen_and_files_in_and_out_are_left_out() -> None:
     app = zoo()
-    assert set(sources(app, "z")) == {"__init__.py", "py.typed", "transport.py", "v1.py", "inner_2026.py"}
-    assert set(sources(app, "z", ["v1"])) == {"__init__.py", "py.typed", "transport.py", "v1.py"}
+    assert set(sources(app, "z")) == {"__init__.py", "py.typed", "outcomes.py", "routes.py", "transport.py", "v1.py", "inner_2026.py"}
+    assert set(sources(app, "z", ["v1"])) == {"__init__.py", "py.typed", "outcomes.py", "routes.py", "transport.py", "v1.py"}
     assert "class Inner2026(ApiClient):" in sources(app, "z")["inner_2026.py"]
     assert [route.path for route in left_out(app)] == ["/inner-2026/pictures/{name}"]
     assert left_out(app, ["v1"]) == []
     with pytest.raises(ConfigurationError, match="there is no API 'v9'; known: v1, inner-2026"):
         sources(app, "z", ["v9"])
+    odd = App("zoo", modules=app.modules, apis=[Api("routes", auth=public), Api("a-b", auth=public), Api("a_b", auth=public)])
+    assert "routes_api.py" in sources(odd, "z", ["routes"])
+    with pytest.raises(ConfigurationError, match="give one module name"):
+        sources(odd, "z")
     with pytest.raises(ConfigurationError, match="has no API"):
         sources(App("bare", modules=app.modules), "z")
 
@@ -340,7 +344,7 @@ def test_a_type_that_cannot_be_written_down_is_named() -> None:
 
 def test_only_clients_are_written_over(tmp_path: Path) -> None:
     first = write_client(zoo(), tmp_path)
-    assert {path.name for path in first} == {"__init__.py", "py.typed", "transport.py", "v1.py", "inner_2026.py"}
+    assert {path.name for path in first} == {"__init__.py", "py.typed", "outcomes.py", "routes.py", "transport.py", "v1.py", "inner_2026.py"}
     write_client(zoo(), tmp_path, apis=["v1"])
     assert not (tmp_path / "zoo_client" / "inner_2026.py").exists()
     (tmp_path / "zoo_client" / "mine.py").write_text("x = 1\n")

@@ -17,6 +17,11 @@ from headwater.model.blob import Blob
 __all__ = ["MARK", "left_out", "sources", "write_client"]
 
 MARK = "Written by `headwater client`; changes are lost when it is written again."
+_SHARED: dict[str, list[str]] = {
+    "outcomes": ["Failure", "FieldError", "NotExecuted", "OutcomeUnknown"], "routes": [],
+    "transport": ["ApiClient", "Retries"],
+}
+"""The files that every client has, and what is public of them."""
 _PACKAGE = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -55,8 +60,11 @@ def sources(app: App, package: str, names: Sequence[str] = ()) -> dict[str, str]
     apis = [api for api in app.apis if not names or api.name in names]
     if not apis:
         raise ConfigurationError(f"application {app.name} has no API; a client needs one")
-    modules = {identifier(api.name, "api"): api for api in apis}
-    made = {"__init__.py": _init(app, package, modules), "py.typed": "", "transport.py": _transport()}
+    modules = {_module_name(api): api for api in apis}
+    if len(modules) < len(apis):
+        raise ConfigurationError(f"two of the APIs {', '.join(known)} give one module name; choose with --api")
+    made = {"__init__.py": _init(app, package, modules), "py.typed": ""}
+    made |= {f"{module}.py": _copied(module) for module in _SHARED}
     return made | {f"{module}.py": _module(app, api) for module, api in modules.items()}
 
 
@@ -69,17 +77,22 @@ def _is_file(route: Route) -> bool:
     return route.upload is not None or Blob in (route.contract.result, *getattr(route.contract.result, "__args__", ()))
 
 
-def _transport() -> str:
-    text = files("headwater.clientgen.template").joinpath("transport.py").read_text(encoding="utf-8")
+def _module_name(api: Api) -> str:
+    name = identifier(api.name, "api")
+    return f"{name}_api" if name in _SHARED else name
+
+
+def _copied(module: str) -> str:
+    text = files("headwater.clientgen.template").joinpath(f"{module}.py").read_text(encoding="utf-8")
     text = re.sub(r"  # noqa: .*", "", text)  # a rule of this project is not one of the caller's
     head, _, rest = text.partition('\n"""\n')
     return f'{head}\n\n{MARK}\n"""\n{rest}'
 
 
 def _init(app: App, package: str, modules: dict[str, Api]) -> str:
-    shared = ["ApiClient", "Failure", "FieldError", "NotExecuted", "OutcomeUnknown", "Retries"]
-    imports = {"transport": shared} | {module: [_class(api)] for module, api in modules.items()}
-    names = sorted([*shared, *(_class(api) for api in modules.values())])
+    imports = {module: names for module, names in _SHARED.items() if names}
+    imports |= {module: [_class(api)] for module, api in modules.items()}
+    names = sorted(name for found in imports.values() for name in found)
     lines = [f'"""A client of {app.name}.', "", MARK, '"""', ""]
     for module in sorted(imports):
         lines += _import(f".{module}", imports[module])
@@ -107,7 +120,7 @@ def _module(app: App, api: Api) -> str:
     for route in api.routes:
         if not _is_file(route):
             methods.add(route)
-    shapes.imports |= {(".transport", "ApiClient"), (".transport", "Route")}
+    shapes.imports |= {(".transport", "ApiClient"), (".routes", "Route")}
     blocks = [
         *shapes.values, *shapes.failures, "\n\n".join(methods.constants),
         "\n".join([f"class {name}(ApiClient):", f'    """The API {api.name} of {app.name}."""', *methods.lines]),

@@ -137,7 +137,7 @@ class Shapes:
         default = self._default(field, hint)
         if field.name == key and hint == "str":
             default = ["default_factory=new_key"]
-            self.imports.add((".transport", "new_key"))
+            self.imports.add((".routes", "new_key"))
         elif default is None:  # the server knows it: what is not said is not sent
             hint, default = f"{hint} | UnsetType", ["default=UNSET"]
             self.imports |= {("msgspec", "UNSET"), ("msgspec", "UnsetType")}
@@ -161,7 +161,7 @@ class Shapes:
         return self._once(kind, kind.__name__, lambda name: self._failure(name, kind))
 
     def _failure(self, name: str, kind: type[Failure]) -> None:
-        self.imports.add((".transport", "Failure"))
+        self.imports.add((".outcomes", "Failure"))
         wire = kind.__failure_name__
         bases = ["Failure"] if wire == name else ["Failure", f"name={_quoted(wire)}"]
         fields = [self._field(name, field, None) for field in msgspec.structs.fields(kind.__failure_fields__)]

@@ -16,196 +16,21 @@ import random
 import time
 import types
 import typing
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, cast
-from urllib.parse import quote, urlencode
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
-__all__ = [
-    "ApiClient",
-    "Failure",
-    "FieldError",
-    "NotExecuted",
-    "OutcomeUnknown",
-    "Retries",
-    "Route",
-    "new_key",
-]
+from .outcomes import FieldError, NotExecuted, OutcomeUnknown
+from .routes import Route, new_key
+
+__all__ = ["ApiClient", "Retries"]
 
 R = TypeVar("R")
 Credential = str | Callable[[], str] | Callable[[], Awaitable[str]]
 GRACE_SECONDS = 0.25
-"""The server keeps the deadline too; its answer, that it was missed, gets this long to arrive."""
-
-
-def new_key() -> str:
-    """Return a new idempotency key."""
-    return uuid.uuid4().hex
-
-
-# --- outcomes -------------------------------------------------------------------------
-
-
-class FieldError(msgspec.Struct, frozen=True):
-    """One thing wrong with one field; `pointer` is a JSON pointer."""
-
-    pointer: str = ""
-    detail: str = ""
-
-
-class _NoValue(Exception):
-    def __init__(
-        self,
-        said: str,
-        *,
-        code: str,
-        status: int | None = None,
-        errors: tuple[FieldError, ...] = (),
-        retry_after: float | None = None,
-        request_id: str = "",
-    ) -> None:
-        self.code = code
-        self.status = status
-        self.errors = errors
-        self.retry_after = retry_after
-        self.request_id = request_id
-        super().__init__(said)
-
-
-class NotExecuted(_NoValue):
-    """The call certainly did not run: nothing was changed, any retry is safe.
-
-    `code` is stable; `status` is None when no server answered. `errors` names fields that
-    break their rules. `retry_after` is the server's hint in seconds.
-    """
-
-
-class OutcomeUnknown(_NoValue):
-    """The call may have run. Make it again with the same key, or look."""
-
-
-@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
-class Failure(Exception):
-    """A declared refusal; its facts are fields of the subclass."""
-
-    __failure_name__: ClassVar[str]
-    __failure_fields__: ClassVar[type[msgspec.Struct]]
-
-    def __init_subclass__(cls, *, name: str | None = None) -> None:
-        """Learn the fields from the annotations; `name` is the one on the wire."""
-        super().__init_subclass__()
-        cls.__failure_name__ = name or cls.__name__
-        hints = typing.get_type_hints(cls)
-        fields: list[Any] = []
-        for field, hint in hints.items():
-            if field.startswith("__"):
-                continue
-            given = field in cls.__dict__
-            fields.append(
-                (field, hint, cls.__dict__[field]) if given else (field, hint)
-            )
-        cls.__failure_fields__ = msgspec.defstruct(
-            cls.__name__, fields, frozen=True, kw_only=True
-        )
-
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__["_data"] = data = type(self).__failure_fields__(**fields)
-        for field in data.__struct_fields__:
-            self.__dict__[field] = getattr(data, field)
-        super().__init__(*(f"{name}={value!r}" for name, value in fields.items()))
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._told() == other.__dict__["_data"]
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._told()))
-
-    def __str__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(str, self.args))})"
-
-    def _told(self) -> Any:
-        return self.__dict__["_data"]
-
-
-# --- routes ---------------------------------------------------------------------------
-
-
-class Route(Generic[R]):
-    """One route, prepared: where it is, what it answers, how it may refuse.
-
-    within: seconds that a call may take. key: the field that makes repeats of a command
-    harmless; a command without one gets an Idempotency-Key header.
-    """
-
-    def __init__(
-        self,
-        *,
-        method: str,
-        path: str,
-        result: Any,
-        within: float,
-        fails: Sequence[type[Failure]] = (),
-        key: str | None = None,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.within = within
-        self.key = key
-        self.fails = {failure.__failure_name__: failure for failure in fails}
-        self.is_query = method == "GET"
-        self.is_optional = result is None or type(None) in typing.get_args(result)
-        kind = type(None) if result is None else result
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
-        self._parts = [part for part in path.split("/") if part.startswith("{")]
-
-    def request(self, message: msgspec.Struct) -> tuple[str, bytes | None]:
-        """Return the target and the body of a request."""
-        fields: dict[str, Any] = msgspec.to_builtins(message)
-        path = self.path
-        for part in self._parts:
-            value = _text(fields.pop(part[1:-1]))
-            if value in ("", ".", ".."):  # would lead to another route
-                raise NotExecuted(
-                    f"{self.method} {self.path}: {part} is {value!r}, which no path can hold",
-                    code="bad-path",
-                )
-            path = path.replace(part, quote(value, safe=""), 1)
-        if self.method not in ("GET", "DELETE"):
-            return path, msgspec.json.encode(fields)
-        query = urlencode(_pairs(fields), quote_via=quote)
-        return f"{path}?{query}" if query else path, None
-
-    def value(self, body: bytes) -> R:
-        """Return the answer that a body holds. Raises msgspec.MsgspecError."""
-        result: R = self._decoder.decode(body)
-        return result
-
-    def refusal(self, code: str, facts: Any) -> Failure | None:
-        """Return the declared failure that a problem is, None for any other problem."""
-        failure = self.fails.get(code)
-        if failure is None or facts is None:
-            return None
-        data = msgspec.convert(facts, failure.__failure_fields__)
-        return failure(**{name: getattr(data, name) for name in data.__struct_fields__})
-
-
-def _pairs(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for name, value in fields.items():
-        is_many = isinstance(value, (list, tuple))
-        several = cast("Sequence[Any]", value) if is_many else [value]
-        pairs += [(name, _text(one)) for one in several if one is not None]
-    return pairs
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-# --- retries --------------------------------------------------------------------------
+"""The server keeps the deadline too; its answer gets this long to arrive."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
