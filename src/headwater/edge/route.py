@@ -9,6 +9,7 @@ from typing import Any, get_args
 from headwater.edge.auth import Guard
 from headwater.edge.hosting import awaited
 from headwater.edge.http import Request, Response
+from headwater.edge.paging import NextLink
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
 from headwater.edge.refusals import Refused
@@ -67,7 +68,8 @@ class CompiledRoute:
         self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
         tagged = route.http_cache is not None
         self._represented = Representation(route.status, fixed=self._plain_fixed, tagged=tagged, packers=packers)
-        self._simple = not tagged  # whether a request without particular wishes gets just its JSON
+        self._next = NextLink.of(contract)
+        self._simple = not tagged and self._next is None  # whether a plain request gets just its JSON
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
@@ -146,6 +148,8 @@ class CompiledRoute:
             response = self._nothing(request)
         else:
             response = self._represented.of(result, request)
+            if self._next is not None:
+                response.headers += self._next.headers(result, request)
         if context.token and not self._query:
             response.headers += (token_header(context.token),)
         return self._finished(response, request)
