@@ -127,7 +127,8 @@ def serving(folder: Path, *arguments: str, topology: str = "", **environment: st
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two workers, some traffic that was counted by hand, two dead letters."""
     folder = tmp_path_factory.mktemp("two")
-    with serving(folder, "--workers", "2", "--admin-port", "0", **BOARD) as site:
+    said = "[traces]\nratio = 1.0\nslow_statement = 0.000001\n"
+    with serving(folder, "--workers", "2", "--admin-port", "0", topology=said, **BOARD) as site:
         site.stock()
         for number in range(20):
             assert site.order(f"o-{number}", "gossip" if number < 2 else "c") == 201
@@ -168,10 +169,10 @@ def test_open_metrics_for_who_asks_for_them(two: Site) -> None:
 
 def test_calls_are_counted_exactly_over_all_workers(two: Site) -> None:
     """What was asked of two processes stands there once, and each histogram holds as many samples."""
-    assert two.summed("headwater_calls_total", contract="orders.place", outcome="value") == 21
-    assert two.summed("headwater_calls_total", contract="orders.place", outcome="failure") == 1
-    assert two.summed("headwater_calls_total", contract="catalog.search", outcome="value") >= 10
-    assert two.summed("headwater_call_seconds_count", contract="orders.place") == 22
+    assert two.summed("headwater_calls_total", contract="orders.place/1", outcome="value") == 21
+    assert two.summed("headwater_calls_total", contract="orders.place/1", outcome="failure") == 1
+    assert two.summed("headwater_calls_total", contract="catalog.search/1", outcome="value") >= 10
+    assert two.summed("headwater_call_seconds_count", contract="orders.place/1") == 22
     assert two.summed("headwater_http_responses_total", route="/v1/orders", method="POST", status="2xx") == 21
     assert two.summed("headwater_http_responses_total", route="/v1/products", method="GET", status="2xx") == 10
     assert two.summed("headwater_http_responses_total", route="/v1/products", method="GET", status="4xx") == 1
@@ -207,9 +208,25 @@ def test_the_snapshot_is_the_same_as_json(two: Site) -> None:
     assert told["app"] == "shop"
     assert sorted(p["slot"] for p in told["processes"]) == [0, 1]
     assert len({p["pid"] for p in told["processes"]}) == 2
-    placed = next(c for c in told["contracts"] if c["name"] == "orders.place")
+    placed = next(c for c in told["contracts"] if c["name"] == "orders.place/1")
     assert placed["outcomes"]["value"] == 21
     assert isinstance(ask(two.admin, "GET", "/slo").json(), list)
+
+
+def test_traces_of_every_worker_are_on_the_dashboard(two: Site) -> None:
+    """Whichever worker answered, its trace can be looked at, under the id that the caller brought."""
+    ids = [f"{number:032x}" for number in range(1, 21)]
+    for trace in ids:
+        ask(two.public, "GET", "/v1/products", traceparent=f"00-{trace}-00000000000000aa-01")
+    counts = [
+        value for name, value in two.metrics().items() if name.startswith("headwater_http_connections{slot=")
+    ]
+    assert len(counts) == 2
+    for trace in ids:
+        page = ask(two.admin, "GET", f"/dashboard/trace?id={trace}")
+        assert page.status == 200, trace
+        assert b"catalog.search/1" in page.body
+    assert b"select" in ask(two.admin, "GET", "/dashboard").body  # slow statements
 
 
 # --- health ---------------------------------------------------------------------------------------
