@@ -1,12 +1,14 @@
-"""FastAPI as most would write it; BENCH_FULL adds OpenTelemetry, Prometheus, auth and a timeout."""
+"""FastAPI as most would write it; BENCH_FULL adds OpenTelemetry, Prometheus, auth, a request id and a timeout."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -41,12 +43,15 @@ class Item(BaseModel):
 
 
 FULL = bool(os.environ.get("BENCH_FULL"))
+# A table of known tokens, which is what a good application keeps in front of its signature checks.
+KNOWN = {f"Bearer {os.environ.get('BENCH_TOKEN', '')}": "bench"}
 
 
 async def caller(authorization: Annotated[str | None, Header()] = None) -> str:
-    if FULL and authorization not in (None, "Bearer secret"):
+    found = KNOWN.get(authorization or "")
+    if found is None:
         raise HTTPException(401)
-    return "anybody"
+    return found
 
 
 app = FastAPI(dependencies=[Depends(caller)] if FULL else [])
@@ -79,10 +84,11 @@ if FULL:
     trace.set_tracer_provider(TracerProvider(sampler=ParentBased(TraceIdRatioBased(0.01))))
 
     @app.middleware("http")
-    async def limited(request, call_next):
+    async def limited(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         async with asyncio.timeout(5):
-            return await call_next(request)
+            response = await call_next(request)
+        response.headers["x-request-id"] = request.headers.get("x-request-id") or uuid.uuid4().hex
+        return response
 
     Instrumentator().instrument(app)
     FastAPIInstrumentor.instrument_app(app)
-

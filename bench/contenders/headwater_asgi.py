@@ -11,11 +11,11 @@ from headwater.cli.settings import Settings
 from headwater.edge.asgi import Asgi
 from headwater.edge.routes import Router
 from headwater.topology.assemble import assemble
-from headwater.topology.file import read
+from headwater.topology.file import load_topology
 
 FOLDER = Path(os.environ["BENCH_FOLDER"])
 TOPOLOGY = FOLDER / "topology.toml"
-said = read(TOPOLOGY)
+said = load_topology(TOPOLOGY)
 node = assemble(demo, data=FOLDER / "asgi", durability=said.data.durability)
 settings = Settings(
     app=None, folder=str(FOLDER), data=str(FOLDER / "asgi"), topology=str(TOPOLOGY), host="127.0.0.1", port=0
