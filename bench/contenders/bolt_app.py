@@ -5,7 +5,6 @@ from typing import Annotated
 import msgspec
 from django.conf import settings
 from django_bolt import BoltAPI
-from django_bolt.param_functions import Query
 from msgspec import Meta
 
 if not settings.configured:
@@ -60,5 +59,5 @@ async def price(order: Order) -> Total:
 
 
 @api.get("/v1/items/{item_id}")
-async def item(item_id: int, q: str, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Item:
+async def item(item_id: int, q: str, limit: Annotated[int, Meta(ge=1, le=100)] = 10) -> Item:
     return Item(item_id=item_id, q=q, limit=limit)

@@ -46,6 +46,8 @@ class Demo {
 @Module({ controllers: [Demo] })
 class Root {}
 
+declare const process: { argv: string[] };
+
 async function main() {
   const app = await NestFactory.create<NestFastifyApplication>(Root, new FastifyAdapter(), { logger: ['error'] });
   app.useGlobalPipes(new ValidationPipe({ transform: true, whitelist: true, forbidNonWhitelisted: true }));
