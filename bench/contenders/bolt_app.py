@@ -5,11 +5,13 @@ from typing import Annotated
 import msgspec
 from django.conf import settings
 from django_bolt import BoltAPI
+from django_bolt.exceptions import HTTPException
 from msgspec import Meta
 
 if not settings.configured:
     settings.configure(
-        DEBUG=False, SECRET_KEY="bench", ROOT_URLCONF="bench.contenders.bolt_app", INSTALLED_APPS=["django_bolt"],  # noqa: S106 - signs nothing
+        DEBUG=False, SECRET_KEY="bench", ROOT_URLCONF="bench.contenders.bolt_app", 
+        INSTALLED_APPS=["django_bolt"],
         BOLT_API=["bench.contenders.bolt_app:api"], ALLOWED_HOSTS=["*"], USE_TZ=True,
     )
 
@@ -59,5 +61,7 @@ async def price(order: Order) -> Total:
 
 
 @api.get("/v1/items/{item_id}")
-async def item(item_id: int, q: str, limit: Annotated[int, Meta(ge=1, le=100)] = 10) -> Item:
+async def item(item_id: int, q: str, limit: int = 10) -> Item:
+    if not 1 <= limit <= 100:
+        raise HTTPException(422)
     return Item(item_id=item_id, q=q, limit=limit)

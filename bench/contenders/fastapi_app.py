@@ -65,7 +65,8 @@ async def hello() -> Hello:
 @app.post("/v1/orders")
 async def price(order: Order) -> Total:
     return Total(
-        order_id=order.order_id, total_cents=sum(x.quantity * x.price_cents for x in order.lines), lines=len(order.lines)
+        order_id=order.order_id, total_cents=sum(x.quantity * x.price_cents for x in order.lines),
+        lines=len(order.lines),
     )
 
 

@@ -1,4 +1,4 @@
-"""The usual FastAPI application with a database: SQLAlchemy's asynchronous session on aiosqlite, one commit a request."""
+"""The usual FastAPI application with a database: SQLAlchemy on aiosqlite, one session and one commit a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's routes as an ASGI application, for uvicorn and granian: their HTTP, everything else as in `headwater run`."""
+"""The demo's routes as an ASGI application, for uvicorn and granian: their HTTP, the rest as in `headwater run`."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ class Contender:
 
 def _granian(interface: str, target: str) -> list[str]:
     return [
-        "{python}", "-m", "granian", "--interface", interface, "--port", "{port}", "--workers", "1", "--no-ws", "--http",
-        "1", "--log-level", "error", "--loop", "uvloop", f"bench.contenders.{target}",
+        "{python}", "-m", "granian", "--interface", interface, "--port", "{port}", "--workers", "1", "--no-ws",
+        "--http", "1", "--log-level", "error", "--loop", "uvloop", f"bench.contenders.{target}",
     ]
 
 
@@ -43,6 +43,10 @@ def _uvicorn(target: str) -> list[str]:
     ]
 
 
+def _module(name: str) -> list[str]:
+    return ["{python}", "-m", f"bench.contenders.{name}", "{port}"]
+
+
 _HEADWATER = [
     "{python}", "-m", "headwater.cli", "--app", "bench.contenders.headwater_demo:app", "run", "--port", "{port}",
     "--data", "{folder}/data", "--topology", "{folder}/topology.toml",
@@ -51,7 +55,7 @@ _ALL = (*PURE, *STORED)
 CONTENDERS = {
     c.name: c
     for c in (
-        Contender("headwater", _HEADWATER, _ALL, FEATURES, note="`headwater run` as it comes; nothing can be turned off"),
+        Contender("headwater", _HEADWATER, _ALL, FEATURES, note="`headwater run` as it comes"),
         Contender(
             "headwater, ASGI on uvicorn", _uvicorn("headwater_asgi:app"), PURE, _FULL,
             note="`headwater.edge.asgi`; HTTP is the server's",
@@ -64,14 +68,16 @@ CONTENDERS = {
         Contender("granian asgi", _granian("asgi", "bare_asgi:app"), note="no framework, as above"),
         Contender("uvicorn", _uvicorn("bare_asgi:app"), _ALL, note="no framework, as above"),
         Contender("BlackSheep", _uvicorn("blacksheep_app:app"), PURE, _TYPED, note="on uvicorn, pydantic"),
-        Contender("Sanic", ["{python}", "-m", "bench.contenders.sanic_app", "{port}"], PURE, ("routing",), note="msgspec by hand"),
+        Contender("Sanic", _module("sanic_app"), PURE, ("routing",), note="msgspec by hand"),
         Contender("Litestar", _uvicorn("litestar_app:app"), PURE, _TYPED, note="on uvicorn, msgspec"),
         Contender("Robyn", [
-            "{python}", "-m", "bench.contenders.robyn_app", "--processes", "1", "--workers", "1", "--log-level", "ERROR",
-            "--disable-openapi", "{port}",
+            "{python}", "-m", "bench.contenders.robyn_app", "--processes", "1", "--workers", "1", "--log-level",
+            "ERROR", "--disable-openapi", "{port}",
         ], PURE, ("routing",), note="msgspec by hand"),
-        Contender("django-bolt", ["{python}", "-m", "bench.contenders.bolt_run", "{port}"], PURE, _TYPED, note="`runbolt`"),
-        Contender("NestJS", ["node", str(NEST / "dist/main.js"), "{port}"], PURE, _TYPED, note="on Fastify, class-validator"),
+        Contender("django-bolt", _module("bolt_run"), PURE, _TYPED, note="`runbolt`, one process"),
+        Contender(
+            "NestJS", ["node", str(NEST / "dist/main.js"), "{port}"], PURE, _TYPED, note="on Fastify, class-validator"
+        ),
         Contender("FastAPI", _uvicorn("fastapi_app:app"), PURE, _TYPED, note="on uvicorn"),
         Contender(
             "FastAPI, all features", _uvicorn("fastapi_app:app"), PURE, _FULL, {"BENCH_FULL": "1"},
