@@ -10,7 +10,7 @@ from msgspec import Meta
 
 if not settings.configured:
     settings.configure(
-        DEBUG=False, SECRET_KEY="bench", ROOT_URLCONF="bench.contenders.bolt_app", 
+        DEBUG=False, SECRET_KEY="bench", ROOT_URLCONF="bench.contenders.bolt_app",
         INSTALLED_APPS=["django_bolt"],
         BOLT_API=["bench.contenders.bolt_app:api"], ALLOWED_HOSTS=["*"], USE_TZ=True,
     )

@@ -18,7 +18,7 @@ from bench.rounds import machine
 from bench.web import agreement, syscalls
 from bench.web.cases import CASES
 from bench.web.contenders import BASE, CONTENDERS, Contender
-from bench.web.figures import Report
+from bench.web.figures import Report, Tail
 from bench.web.load import LoadFailed, press
 from bench.web.openloop import constant
 from bench.web.server import NotStarted, Server, running
@@ -30,6 +30,9 @@ RATES = {"hello": 15_000, "order": 5_000}
 TAILS = ("headwater", BASE)
 STARTS = ("headwater", BASE, "uvicorn", "Litestar", "FastAPI", "NestJS")
 CALLS = ("headwater", BASE, "uvicorn")
+TAIL_SECONDS = 2.0
+TRIES = 5
+LATE = 0.01  # share of the time that the generator may be kept from its core
 FEW_BYTES = ("hello", "order")
 _Taker = TypeVar("_Taker", Server, Contender)
 
@@ -93,16 +96,32 @@ def _rounds(plan: Plan, report: Report, servers: Sequence[Server], cases: Sequen
 
 def _tails(plan: Plan, report: Report, servers: Sequence[Server]) -> None:
     takers = [server for server in servers if server.name in TAILS]
+    chance = random.Random(1)
     for case, rate in RATES.items():
         if case not in plan.cases:
             continue
+        good: dict[str, list[Tail]] = {}
+        for number in range(plan.rounds * TRIES):
+            _say(f"{CASES[case].title} at {rate}/s: round {number}")
+            chance.shuffle(takers)
+            tails = {t.name: _tail(plan, t, case, rate) for t in takers}
+            if number and all(tail is not None and tail.late < LATE for tail in tails.values()):
+                for name, tail in tails.items():
+                    good.setdefault(name, []).extend([tail] if tail else [])
+            if any(len(each) == plan.rounds + 2 for each in good.values()):
+                break
+        if good:
+            report.tails[case] = good
+        else:
+            report.left_out.append(f"{CASES[case].title} at {rate}/s: the generator was kept from its core all the time")
 
-        def one(server: Server, number: int, case: str = case, rate: int = rate) -> None:
-            tail = constant(server, case, core=plan.other, rate=rate, seconds=max(2.0, plan.seconds * 2))
-            if number:
-                report.tails.setdefault(case, {}).setdefault(server.name, []).append(tail)
 
-        _interleave(takers, plan.rounds + 2, one, report, f"{CASES[case].title} at {rate}/s")
+def _tail(plan: Plan, server: Server, case: str, rate: int) -> Tail | None:
+    try:
+        return constant(server, case, core=plan.other, rate=rate, seconds=TAIL_SECONDS)
+    except RuntimeError as error:
+        _say(str(error))
+        return None
 
 
 def _calls(plan: Plan, report: Report, servers: Sequence[Server]) -> None:
