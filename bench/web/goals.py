@@ -111,12 +111,12 @@ GOALS = (
     Goal("p99 of hello at a constant rate, against granian", 1.0, _tail("hello"), least=False),
     Goal("p99 of an order at a constant rate, against granian", 1.0, _tail("order"), least=False),
     Goal("process start to first answer, against granian", 1.0, _start, least=False),
-    Goal("the ASGI face on uvicorn, hello, against a bare uvicorn application", 0.9, _per_cpu("hello", "uvicorn", ASGI)),
+    Goal("the ASGI face on uvicorn, hello, against bare uvicorn", 0.9, _per_cpu("hello", "uvicorn", ASGI)),
 )
 INNER_GOALS = (
     Goal(
-        "a call between two modules, in bare awaits", 15.0, _inner(_CALL, "ctx.call: deadline, context, outcome, meter"),
-        least=False,
+        "a call between two modules, in bare awaits", 15.0,
+        _inner(_CALL, "ctx.call: deadline, context, outcome, meter"), least=False,
     ),
     Goal("the same, encoded and decoded both ways", 40.0, _inner(_CALL, "the same, encoded and decoded both ways"),
          least=False),
@@ -128,7 +128,8 @@ INNER_GOALS = (
          _inner("One row by its key", "a view: open, fetch, typed, close"), least=False),
     Goal(
         "a typed event, publish to handled, NORMAL, CPU", 25.0,
-        _inner("Publish to handled, CPU", "headwater, 64 producers, process (NORMAL)", "median"), least=False, unit="us",
+        _inner("Publish to handled, CPU", "headwater, 64 producers, process (NORMAL)", "median"), least=False,
+        unit="us",
     ),
     Goal("publishing at FULL, 64 producers, against one commit an event", 25.0,
          _inner("Publishing at FULL", "bare apsw, one commit an event")),

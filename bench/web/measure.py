@@ -113,7 +113,7 @@ def _tails(plan: Plan, report: Report, servers: Sequence[Server]) -> None:
         if good:
             report.tails[case] = good
         else:
-            report.left_out.append(f"{CASES[case].title} at {rate}/s: the generator was kept from its core all the time")
+            report.left_out.append(f"{CASES[case].title} at {rate}/s: the generator was kept from its core")
 
 
 def _tail(plan: Plan, server: Server, case: str, rate: int) -> Tail | None:
