@@ -115,7 +115,7 @@ def check(data: bytes) -> None:
     recorder, transport = Recorder(), Transport()
     server = Server(recorder, clock=VirtualClock(datetime(2026, 1, 1, tzinfo=UTC)), limits=Limits(body_bytes=BODY_MOST))
     server.ok = b"HTTP/1.1 200 OK\r\ndate: x\r\ncontent-length: "
-    server._hosts = Hosts(_loop)
+    server.hosts = Hosts(_loop)
     connection = Connection(server)
     connection.connection_made(transport)  # type: ignore[arg-type]
     pieces = [data] if cut > 200 else [data[at : at + cut] for at in range(0, len(data), cut)]
@@ -137,7 +137,7 @@ def check(data: bytes) -> None:
         await asyncio.sleep(0)
 
     _loop.run_until_complete(feed())
-    server._hosts.close()
+    server.hosts.close()
     _loop.run_until_complete(asyncio.sleep(0))
     answers = bytes(transport.written).count(b"HTTP/1.1 ")
     assert answers >= len(recorder.seen)

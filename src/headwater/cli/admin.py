@@ -70,14 +70,23 @@ async def administered(
     inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)
     outer = Server(Answers(admin.respond), clock=parts.clock, limits=limits)
     figures.start()
+    mine = 0
     place = Path(socket_path(data / "run", settings.slot))
     try:
-        await inner.start(path=str(place))
+        await inner.start(path=str(place), succeed=True)
+        mine = await parts.executor.run(lambda: place.stat().st_ino)
         if listener is not None:
             await outer.start(listener)
         yield admin
     finally:
         await outer.stop(within=STOP_SECONDS)
         await inner.stop(within=STOP_SECONDS)
-        await parts.executor.run(lambda: place.unlink(missing_ok=True))
+        await parts.executor.run(lambda: _remove(place, mine))
         figures.stop()
+
+
+def _remove(place: Path, mine: int) -> None:
+    """Remove our socket, unless a successor has put its own there."""
+    with contextlib.suppress(FileNotFoundError):
+        if place.stat().st_ino == mine:
+            place.unlink()

@@ -95,7 +95,7 @@ def dev(ctx: click.Context, host: str | None, port: int | None, data: str | None
         announce(settings, said, 1)
         click.echo("  dev         reloads on change; events come twice and late; every near call is encoded")
         watch = Watch(project.folder, without=project.data)
-        ctx.exit(Supervisor(settings, count=1, changed=watch.changed, patient=True).run())
+        ctx.exit(Supervisor(settings, count=1, admin=admin, changed=watch.changed, patient=True).run())
     finally:
         folder.release()
         listener.close()

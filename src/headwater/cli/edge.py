@@ -10,6 +10,7 @@ from headwater.edge.pages import StaticPages
 from headwater.edge.problems import explained_at
 from headwater.edge.proxies import Proxies
 from headwater.edge.routes import Router
+from headwater.edge.security import strict_transport
 from headwater.edge.server import Limits, Server
 from headwater.edge.tls import Certificates
 from headwater.errors import ConfigurationError
@@ -63,7 +64,7 @@ def open_edge(
         limits=Limits(body_bytes=http.body_limit, connections=http.connections),
         names=frozenset(name.lower().encode() for name in http.names) or None,
         proxies=Proxies(http.proxies, protocol=http.proxy_protocol) if http.proxies else None,
-        certificates=_certificates(http, folder),
+        certificates=_certificates(http, folder), strict_transport=strict_transport(http.strict_transport),
     )
     return server, router
 

@@ -14,6 +14,7 @@ from headwater.cli.common import data_option, project_of, the_app, topology_opti
 from headwater.cli.serving import listen, run_loop, serve, settings_of
 from headwater.cli.settings import Settings
 from headwater.cli.supervisor import Supervisor
+from headwater.edge.server import BACKLOG
 from headwater.model.app import App
 from headwater.topology.check import require_boundaries
 from headwater.topology.crash import crash_points
@@ -37,7 +38,10 @@ def run(
     ctx: click.Context, host: str | None, port: int | None, workers: int, admin_port: int | None, data: str | None,
     topology: str | None,
 ) -> None:
-    """Serve the application. Ctrl-C or SIGTERM drains; a second one ends it at once."""
+    """Serve the application. Ctrl-C or SIGTERM drains; a second one ends it at once.
+
+    With several workers, SIGHUP replaces them by new ones, one after another, and no request is lost.
+    """
     project = project_of(data=data, topology=topology)
     said = project.read_topology()
     settings = settings_of(project, said, host=host, port=port, admin_port=admin_port)
@@ -46,6 +50,7 @@ def run(
     crash_points(os.environ)
     folder = DataFolder(project.data, app=app.name)
     listener = listen(settings.host, settings.port, shared=workers > 1)
+    listeners = [listener]
     admin = listen_admin(settings, said, shared=workers > 1)
     try:
         folder.acquire()
@@ -54,15 +59,25 @@ def run(
             admin_port=None if admin is None else admin.getsockname()[1],
         )
         if workers > 1:
-            announce(settings, said, workers)
             settings = msgspec.structs.replace(settings, instance=SystemIds().new())
-            ctx.exit(Supervisor(settings, count=workers).run())
+            listeners += [listen(settings.host, settings.port, shared=True) for _ in range(workers - 1)]
+            supervisor = Supervisor(settings, count=workers, listeners=_open(listeners), admin=admin)
+            announce(settings, said, workers)
+            ctx.exit(supervisor.run())
         _serve_here(app, settings, said, listener, admin)
     finally:
         folder.release()
-        listener.close()
+        for one in listeners:
+            one.close()
         if admin is not None:
             admin.close()
+
+
+def _open(listeners: list[socket.socket]) -> list[socket.socket]:
+    """Let clients queue at sockets before anybody serves there."""
+    for listener in listeners:
+        listener.listen(BACKLOG)
+    return listeners
 
 
 def listen_admin(settings: Settings, topology: Topology, *, shared: bool) -> socket.socket | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["listen", "run_loop", "serve", "settings_of"]
 
 DRAIN_SECONDS = 10.0
+QUIET_SECONDS = 1.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -87,7 +88,7 @@ async def serve(
     app: App, settings: Settings, topology: Topology, listener: socket.socket, *, started: Callable[[], None],
     admin: socket.socket | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain in order; a second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT (somebody waits), then drain in order; a second signal ends the process at once.
 
     admin: where the admin listener is to be, in the worker that has it. The caller holds the data folder's lock and has
     checked the boundaries. Raises ConfigurationError and its kin.
@@ -113,9 +114,10 @@ async def serve(
             if topology.http.socket is not None and settings.slot == 0:
                 await edge.start(path=str(Path(settings.folder) / topology.http.socket))
             started()
-            await stop.wait()
-            node.pause()
-            await edge.stop(within=DRAIN_SECONDS)
+            impatient = await stop == signal.SIGINT
+            node.retire()
+            await asyncio.sleep(0.0 if impatient else topology.http.notice)
+            await edge.stop(within=DRAIN_SECONDS, quiet=0.0 if impatient else QUIET_SECONDS)
     finally:
         await node.stop(within=DRAIN_SECONDS)
 
@@ -140,15 +142,16 @@ async def _open(
     return edge
 
 
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-
-    def asked() -> None:
-        if stop.is_set():
-            os._exit(130)  # a second time: nothing is waited for; what was acknowledged is on disk
-        stop.set()
-
+def _stop_on_signals() -> asyncio.Future[signal.Signals]:
+    """Return what ends with the signal that asks to stop."""
     loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def asked(number: signal.Signals) -> None:
+        if stop.done():
+            os._exit(130)  # a second time: nothing is waited for; what was acknowledged is on disk
+        stop.set_result(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
+        loop.add_signal_handler(number, asked, number)
     return stop

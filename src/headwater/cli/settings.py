@@ -14,7 +14,9 @@ __all__ = ["Settings"]
 class Settings(Struct, frozen=True, kw_only=True):
     """What a serving process is told. Goes to worker processes as JSON, so it holds no secret.
 
-    workers: how many there are. admin_port: where the worker in slot 0 is looked after; None for nowhere.
+    workers: how many there are. admin_port: where the worker in slot 0 is looked after; None for nowhere. lock, alive,
+    listener, admin, told: descriptors that a worker inherits, -1 for none: of the data folder's lock, of a pipe that
+    ends with the supervisor, of the sockets to serve at, of a pipe to say on that it serves.
     """
 
     app: str | None
@@ -29,6 +31,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     admin_port: int | None = None
     lock: int = -1
     alive: int = -1
+    listener: int = -1
+    admin: int = -1
+    told: int = -1
     dev: bool = False
 
     def project(self) -> Project:

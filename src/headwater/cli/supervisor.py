@@ -1,17 +1,20 @@
-"""Several worker processes as one instance: started, restarted, stopped together.
+"""Several worker processes as one instance: started, restarted, replaced, stopped together.
 
-The supervisor holds the data folder's lock and reserves the port; workers share both. They hold the
+The supervisor holds the data folder's lock and a listening socket for each worker; workers inherit both. So a client
+that comes while a worker is being replaced waits in the socket's queue and is not refused. Workers hold the
 reading end of a pipe that only the supervisor could close, so none outlives it.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import click
@@ -28,31 +31,39 @@ RESTART_SECONDS = 1.0
 QUICK_SECONDS = 5.0
 QUICK_DEATHS_MOST = 5
 CONFIGURATION = 2
+READY_SECONDS = 60.0
 
 
 class Supervisor:
     """Keeps `count` workers running until a signal, or until they die faster than they can be started.
 
-    changed: asked at every look; True restarts the workers (for `dev`). A patient supervisor does not
+    SIGHUP replaces them by new ones, one after another, each when its successor serves; one that does not come to
+    serve leaves everything as it is. listeners: a socket for each worker, which else opens its own; admin: for the
+    first. changed: asked at every look; True restarts the workers (for `dev`). A patient supervisor does not
     give up on workers that cannot start, but waits for a change.
     """
 
     def __init__(
-        self, settings: Settings, *, count: int, changed: Callable[[], bool] = lambda: False, patient: bool = False
+        self, settings: Settings, *, count: int, listeners: Sequence[socket.socket] = (),
+        admin: socket.socket | None = None, changed: Callable[[], bool] = lambda: False, patient: bool = False,
     ) -> None:
         self._settings = settings
+        self._listeners = listeners
+        self._admin = admin
         self._changed = changed
         self._patient = patient
         self._workers: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._due = dict.fromkeys(range(count), 0.0)
         self._quick = 0
         self._signals = 0
+        self._replace = False
         self._alive, self._hold = os.pipe()
 
     def run(self) -> int:
         """Return the exit code: 0 after a clean drain, 1 after giving up, 2 for a wrong configuration."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked)
+        signal.signal(signal.SIGHUP, self._asked_for_new)
         code = 0
         try:
             while not self._signals and not code:
@@ -63,6 +74,9 @@ class Supervisor:
                     self._stop_all()
                     self._due, self._quick = dict.fromkeys([*self._due, *self._workers], 0.0), 0
                     self._workers.clear()
+                if self._replace:
+                    self._replace = False
+                    self._replace_all()
                 code = self._look_after()
         finally:
             clean = self._stop_all()
@@ -74,17 +88,53 @@ class Supervisor:
             for process, _ in self._workers.values():
                 process.kill()
 
+    def _asked_for_new(self, _number: int, _frame: FrameType | None) -> None:
+        self._replace = True
+
     def _start_due(self) -> None:
         now = time.monotonic()
         for slot in [s for s, due in self._due.items() if due <= now]:
             del self._due[slot]
-            told = msgspec.structs.replace(self._settings, slot=slot, alive=self._alive)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "headwater.cli.worker", msgspec.json.encode(told).decode()],
-                pass_fds=(self._settings.lock, self._alive), cwd=self._settings.folder,
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which forwards it once
-            )
-            self._workers[slot] = (process, now)
+            self._workers[slot] = (self._start(slot), now)
+
+    def _start(self, slot: int, told: int = -1) -> subprocess.Popen[bytes]:
+        """Start a worker. told: where it says that it serves."""
+        settings = msgspec.structs.replace(
+            self._settings, slot=slot, alive=self._alive, told=told,
+            listener=self._listeners[slot].fileno() if self._listeners else -1,
+            admin=self._admin.fileno() if self._admin is not None and slot == 0 else -1,
+        )
+        given = (settings.lock, settings.alive, settings.listener, settings.admin, told)
+        return subprocess.Popen(
+            [sys.executable, "-m", "headwater.cli.worker", msgspec.json.encode(settings).decode()],
+            pass_fds=[one for one in given if one >= 0], cwd=settings.folder,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which forwards it once
+        )
+
+    def _replace_all(self) -> None:
+        for slot, (old, _) in list(self._workers.items()):
+            if self._signals:
+                return
+            hears, tells = os.pipe()
+            new = self._start(slot, tells)
+            os.close(tells)
+            serves = self._serves(new, hears)
+            os.close(hears)
+            if not serves:
+                _end([new], within=0.0)
+                click.echo(f"headwater: the new worker {slot} does not serve; what runs stays as it is", err=True)
+                return
+            self._workers[slot] = (new, time.monotonic())
+            _end([old])
+        click.echo("headwater: all workers are new")
+
+    def _serves(self, worker: subprocess.Popen[bytes], hears: int) -> bool:
+        """Wait until a new worker serves; False when it ends, takes too long, or everything is to stop."""
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end and worker.poll() is None and not self._signals:
+            if select.select([hears], [], [], LOOK_SECONDS)[0]:
+                return bool(os.read(hears, 1))
+        return False
 
     def _look_after(self) -> int:
         now = time.monotonic()
@@ -111,13 +161,18 @@ class Supervisor:
     def _stop_all(self) -> bool:
         """Let every worker drain, kill who does not; return whether all drained."""
         processes = [process for process, _ in self._workers.values()]
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        end = time.monotonic() + 2 * DRAIN_SECONDS + 2
-        for process in processes:
-            try:
-                process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        _end(processes)
         return all(process.returncode in (0, CONFIGURATION) for process in processes)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], *, within: float = 2 * DRAIN_SECONDS + 2) -> None:
+    """Let processes drain; kill who does not in time."""
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + within
+    for process in processes:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

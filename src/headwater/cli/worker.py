@@ -6,6 +6,7 @@ Started by the supervisor, which holds the data folder's lock. Ends with it, how
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from typing import NoReturn
@@ -32,17 +33,29 @@ def main(said: str) -> int:
             from headwater.topology.check import require_boundaries
 
             require_boundaries(app)
-        listener = listen(settings.host, settings.port, shared=True)
+        listener = _inherited(settings.listener) or listen(settings.host, settings.port, shared=True)
+        admin = _inherited(settings.admin)
         topology = project.read_topology()
-        admin = None
-        if settings.admin_port is not None and settings.slot == 0:
-            admin = listen(topology.admin.host, settings.admin_port, shared=True)
-        run_loop(lambda: serve(app, settings, topology, listener, started=lambda: None, admin=admin))
+        run_loop(lambda: serve(app, settings, topology, listener, started=lambda: _tell(settings.told), admin=admin))
     except HeadwaterError as error:
         where = getattr(error, "where", None)
         sys.stderr.write(f"{where or 'error'}: {error.code}: {error}\n{read_on(error.code)}\n")
         return 2 if isinstance(error, ConfigurationError) else 1
     return 0
+
+
+def _inherited(descriptor: int) -> socket.socket | None:
+    if descriptor < 0:
+        return None
+    found = socket.socket(fileno=descriptor)
+    found.setblocking(False)
+    return found
+
+
+def _tell(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.write(descriptor, b"1")
+        os.close(descriptor)
 
 
 def _end_with(pipe: int) -> NoReturn:

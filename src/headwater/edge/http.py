@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 from msgspec import Struct
 
+from headwater.edge.security import api_headers
 from headwater.model.identity import ANONYMOUS, Identity
 
-__all__ = ["SECURITY", "STANDARD", "Request", "Response", "fold"]
+__all__ = ["PAGE", "STANDARD", "Request", "Response", "fold"]
 
-SECURITY = b"x-content-type-options: nosniff\r\n"
-STANDARD = b"cache-control: no-store\r\n" + SECURITY
-"""What every answer says unless its route knows better: keep nothing, guess nothing."""
+STANDARD = b"cache-control: no-store\r\n" + api_headers()
+"""What every answer says unless its route knows better: keep nothing, guess nothing, run nothing."""
+PAGE = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+"""What a page of our own says instead; its policy is its own."""
 
 
 class Request(Struct):

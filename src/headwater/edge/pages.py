@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from headwater.edge.auth import Guard, Verifier, guard
-from headwater.edge.http import SECURITY, Request, Response
+from headwater.edge.http import Request, Response
 from headwater.edge.problems import problem_of
 from headwater.errors import ConfigurationError
 from headwater.model.api import Auth
@@ -44,8 +44,9 @@ class Page:
         kept = b"no-cache" if shared else b"private, no-cache"
         fixed = (
             b"cache-control: %b\r\netag: %b\r\ncontent-security-policy: %b\r\nreferrer-policy: same-origin\r\n"
-            b"cross-origin-opener-policy: same-origin\r\ncross-origin-resource-policy: same-origin\r\n%b"
-        ) % (kept, self.tag, POLICY, SECURITY)
+            b"cross-origin-opener-policy: same-origin\r\ncross-origin-resource-policy: same-origin\r\n"
+            b"x-content-type-options: nosniff\r\n"
+        ) % (kept, self.tag, POLICY)
         self._body = body
         self._guard = guarded
         self._fixed = fixed

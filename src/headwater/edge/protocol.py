@@ -45,6 +45,9 @@ _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
 _BODILESS = (204, 304)
 _HEAD_END = b"\r\n\r\n"
+_NONE = b"\n"  # never stands where a line ends
+LENGTHS_MOST = 4096
+LENGTHS = [b"%d\r\n" % size for size in range(LENGTHS_MOST)]
 
 
 class Connection(asyncio.Protocol):
@@ -56,8 +59,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_again", "_block", "_body", "_can_write", "_framing", "_headers", "_held", "_keep_alive", "_length", "_newer",
-        "_parts", "_peer", "_plain", "_reading", "_request", "_route", "_server", "_task", "_transport", "_usual",
+        "_again", "_body", "_can_write", "_framing", "_headers", "_held", "_keep_alive", "_length", "_newer", "_parts",
+        "_peer", "_plain", "_reading", "_request", "_rest", "_route", "_server", "_task", "_transport", "_usual",
         "answered", "body_bytes", "secure", "since", "state", "stuck_since",
     )
 
@@ -65,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._held = b""  # received, not yet taken
-        self._block: bytes | None = None  # the headers of the last request, as bytes and read
+        self._rest = _NONE  # what followed the last request line, to the end of the head, and what it said
         self._headers: Headers = {}
         self._plain = False  # whether none of them matters to routes
         self._length = 0  # of the body that they tell of, -1 for chunks
@@ -126,17 +129,12 @@ class Connection(asyncio.Protocol):
         """The client has closed its half. Hardly any but one that has gone does so, and it counts as gone."""
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; whatever is wrong with them ends the connection, after the answers before it."""
+        """Take requests off the bytes; whatever is wrong with them ends the connection, after the answers before it."""
         if self.state == "idle":
             self.since = self._server.tick
         if self._held:
             data = self._held + data
             self._held = b""
-        self._take(data)
-
-    # --- taking requests off the bytes --------------------------------------------------------
-
-    def _take(self, data: bytes) -> None:
         at, size = 0, len(data)
         try:
             while at < size:
@@ -150,13 +148,18 @@ class Connection(asyncio.Protocol):
                 elif self.state == "lingering" or self._transport is None:
                     return
                 else:
-                    end = data.find(_HEAD_END, at)
-                    if end < 0:
+                    line_end = data.find(b"\r\n", at)
+                    if line_end > 0 and data.startswith(self._rest, line_end):  # most clients say the same again
+                        at = self._begin(data, data[at:line_end], line_end + len(self._rest))
+                        continue
+                    end = data.find(_HEAD_END, at) + 4
+                    if end < 4:
                         self._held = data[at:] if at else data
                         self.state = "head"
                         check_unfinished(self._held)
                         return
-                    at = self._begin(data, at, end)
+                    self._read_block(data[at:line_end], data[line_end:end])
+                    at = self._begin(data, data[at:line_end], end)
         except Rejected as rejected:
             self._refuse(rejected)
 
@@ -167,19 +170,14 @@ class Connection(asyncio.Protocol):
             self._reading = False
             self._transport.pause_reading()
 
-    def _begin(self, data: bytes, at: int, end: int) -> int:
-        """Begin the request whose head lies between `at` and `end`; return where to go on in `data`.
+    def _begin(self, data: bytes, line: bytes, at: int) -> int:
+        """Begin the request of a line and the headers that were read last; return where to go on in `data`.
 
-        Raises Rejected.
+        at: where the head ends. Raises Rejected.
         """
-        line_end = data.find(b"\r\n", at)
         server = self._server
-        line, block = data[at:line_end], data[line_end + 2 : end]
         known = server.lines.get(line)
         match = None if known is not None or len(line) > TARGET_BYTES_MOST else LINE.fullmatch(line)
-        # most clients say the same again
-        if block != self._block or not self._newer or (known is None and match is None):
-            self._read_block(line, block)
         if known is not None:
             method, path, route = known
             request = Request(method, path, b"", self._headers, b"", self._peer, self.secure, (), None, self._plain)
@@ -193,23 +191,32 @@ class Connection(asyncio.Protocol):
                     raise
                 self._begun(request)  # nothing here, but well-formed: the connection stays
                 self._answer(problem_of(rejected, ""))
-                return end + 4
+                return at
         if server.proxies is not None:
             server.proxies.look_through(request)
         if self._length:
-            return self._expect_body(route, request, data, end + 4)
-        self._start(route, request)
-        return end + 4
+            return self._expect_body(route, request, data, at)
+        self.state = "busy"  # as `_start` does
+        self._request = request
+        outcome = server.hosts.run(route.start, request, self._answer)
+        if isinstance(outcome, Response):
+            self._answer(outcome)
+        else:
+            self._task = outcome
+        return at
 
     def _odd(self, line: bytes) -> tuple[str, bytes, bytes]:
         """Read a request line that is not what most are. Raises Rejected."""
-        method, target, _ = read_line(line)
+        method, target, newer = read_line(line)
         check_target(method, target)
+        if newer is not self._newer:  # the same headers as before, but they mean something else now
+            self._read_block(line, self._rest)
         path, _, query = target.partition(b"?")
         return method, path, query
 
-    def _read_block(self, line: bytes, block: bytes) -> None:
-        """Read the header lines, and what they say of the body and the connection. Raises Rejected."""
+    def _read_block(self, line: bytes, rest: bytes) -> None:
+        """Read the rest of a head, and what it says of the body and the connection. Raises Rejected."""
+        block = rest[2:-4]
         if len(line) + len(block) > SHORT_HEAD:
             check_unfinished(line + block)
         newer = read_line(line)[2]
@@ -223,7 +230,8 @@ class Connection(asyncio.Protocol):
         self._keep_alive = b"close" not in connection and (newer or b"keep-alive" in connection)
         self._plain = headers.keys().isdisjoint(MATTERING)
         self._usual = self._keep_alive and newer
-        self._headers, self._block, self._newer = headers, block, newer
+        self._headers, self._newer = headers, newer
+        self._rest = rest if newer else _NONE
 
     def _begun(self, request: Request) -> None:
         self.state = "busy"
@@ -326,10 +334,16 @@ class Connection(asyncio.Protocol):
         ):
             # what nearly every answer is: written in one piece, and the connection stays
             body = response.body
-            head = b"%b%d\r\n%bx-request-id: %b\r\n\r\n" % (
-                server.ok, len(body), response.fixed, response.id.encode()
+            size = len(body)
+            transport.write(
+                b"".join(
+                    (
+                        server.ok, LENGTHS[size] if size < LENGTHS_MOST else b"%d\r\n" % size, response.fixed,
+                        b"x-request-id: ", response.id.encode(), _HEAD_END,
+                        body if request is None or request.method != "HEAD" else b"",
+                    )
+                )
             )
-            transport.write(head + body if request is None or request.method != "HEAD" else head)
             self._request = None
             self.answered = True
             self.state = "idle"
@@ -375,7 +389,7 @@ class Connection(asyncio.Protocol):
         held, self._held = self._held, b""
         if held and self._transport is not None and self.state == "idle":
             self.state = "head"
-            self._take(held)
+            self.data_received(held)
             if not self._reading and len(self._held) <= HELD_MOST and self._transport is not None:
                 self._reading = True
                 self._transport.resume_reading()
@@ -426,10 +440,10 @@ class Connection(asyncio.Protocol):
         elif not self._newer:
             more += _KEEP
         if status in _BODILESS:
-            head = b"%b%b\r\n%b\r\n" % (_LINES[status], server.date, more)
+            head = b"%b%b%b\r\n" % (_LINES[status], server.date, more)
             body = b""
         else:
-            head = b"%b%b\r\ncontent-length: %d\r\n%b\r\n" % (_LINES[status], server.date, len(body), more)
+            head = b"%b%bcontent-length: %d\r\n%b\r\n" % (_LINES[status], server.date, len(body), more)
         self.answered = True
         self._transport.write(head if bodiless else head + body)  # type: ignore[union-attr]
 
@@ -446,7 +460,7 @@ class Connection(asyncio.Protocol):
             more += b"content-length: %d\r\n" % response.length
         elif self._newer:
             more += b"transfer-encoding: chunked\r\n"
-        transport.write(b"%b%b\r\n%b\r\n" % (_LINES[response.status], self._server.date, more))
+        transport.write(b"%b%b%b\r\n" % (_LINES[response.status], self._server.date, more))
         self.answered = True
         chunked = response.length is None and self._newer
         whole = await send(response, transport, self, chunked=chunked, skip=request.method == "HEAD")

@@ -51,6 +51,7 @@ class Reading:
             self._rest = {} if self._body else {n: Param(n, fields[n].type) for n in rest}
         except TypeError as error:
             raise ConfigurationError(f"{told}: {error}; take it from a POST body instead", where=route.where) from None
+        self._single = {n: None if p.plain else p.read for n, p in self._rest.items() if not p.many}
         if any(param.many for param in self._path):
             raise ConfigurationError(f"{told}: a path parameter is one value", where=route.where)
         self._plain = self._body and not self._path
@@ -120,15 +121,18 @@ class Reading:
     def _query_fields(self, raw: bytes) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         if b"%" not in raw and b"+" not in raw:  # mostly: each known name once, and nothing encoded
-            names = self._rest
-            for part in raw.decode("ascii").split("&"):
-                name, _, text = part.partition("=")
-                param = names.get(name)
-                if param is None or param.many or name in fields:
-                    break
-                fields[name] = text if param.plain else param.read(text)
+            readers = self._single
+            parts = raw.decode("ascii").split("&")
+            try:
+                for part in parts:
+                    name, _, text = part.partition("=")
+                    read = readers[name]
+                    fields[name] = text if read is None else read(text)
+            except KeyError:
+                pass
             else:
-                return fields
+                if len(fields) == len(parts):
+                    return fields
             fields = {}
         for name, text in parse_query(raw):
             param = self._rest.get(name)

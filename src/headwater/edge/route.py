@@ -8,11 +8,12 @@ from typing import Any, get_args
 
 from headwater.edge.auth import Guard
 from headwater.edge.hosting import awaited
-from headwater.edge.http import SECURITY, Request, Response
+from headwater.edge.http import Request, Response
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
 from headwater.edge.refusals import Refused
 from headwater.edge.representation import COMPRESSED_LEAST, JSON, Packers, Representation, accepted
+from headwater.edge.security import api_headers
 from headwater.edge.surroundings import RequestIds, Surroundings, token_header
 from headwater.errors import Draining, Overloaded
 from headwater.model.api import Route, public
@@ -51,6 +52,7 @@ class CompiledRoute:
         self._refused = refused
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
+        self._free = self._open and not self._before and not self._after  # a plain request is anybody's
         self._read = Reading(route).read
         self._context = Surroundings(contract, node).context
         self._call = node.table[contract.message].start
@@ -59,7 +61,7 @@ class CompiledRoute:
         self._usual = route.status == 200
         self._optional = contract.result is NoneType or NoneType in get_args(contract.result)
         kept = b"no-store" if route.http_cache is None else route.http_cache.control.encode()
-        self._plain_fixed = b"cache-control: " + kept + b"\r\n" + SECURITY
+        self._plain_fixed = b"cache-control: " + kept + b"\r\n" + api_headers(cors=route.cors is not None)
         self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
         tagged = route.http_cache is not None
         self._represented = Representation(route.status, fixed=self._plain_fixed, tagged=tagged, packers=packers)
@@ -89,16 +91,19 @@ class CompiledRoute:
         return self._finished(problem_of(error, request.id), request)
 
     def _refuse(self) -> None:
-        if not self._node.ready:
+        if not self._node.taking:
             raise Draining("this process is starting or shutting down")
         raise Overloaded("there is more to do than this process can; what is less urgent is refused first")
 
     def start(self, request: Request) -> Response | Waiting:
         """Answer one request, as far as that goes without waiting."""
         if not request.id:
-            refused = self.admit(request)
-            if refused is not None:
-                return refused
+            if request.plain and self._free and self._rank <= self._node.lowest:
+                request.id = self._new_id()
+            else:
+                refused = self.admit(request)
+                if refused is not None:
+                    return refused
         try:
             context = self._context(request)
             result = self._call(self._read(request, context.idempotency_key), context)

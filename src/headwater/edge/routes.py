@@ -34,6 +34,7 @@ from headwater.runtime.node import Node
 __all__ = ["Router"]
 
 JSON = (b"content-type", b"application/json")
+_PLAIN_SEGMENT = re.compile(rb"(?!\.\.?$)[\x21-\x24\x26-\x2e\x30-\x7e]+")
 _FORBIDDEN = re.compile(rb"%2f|%5c", re.IGNORECASE)
 
 
@@ -73,6 +74,7 @@ class Router:
         self._root = _Place()
         self.lines: dict[bytes, tuple[str, bytes, Answering]] = {}
         self._whole: dict[bytes, _Place] = {}
+        self._above: dict[bytes, _Place] = {}  # places whose next segment may be a parameter, by their path
         self._verifier = verifier or NoVerifier()
         self.audit = audit
         self._gates = Gatekeeper(node.parts.clock)
@@ -111,6 +113,16 @@ class Router:
         return self._other_method(request.method, place) if found is None else found
 
     def _walk(self, request: Request) -> _Place:
+        above, _, last = request.path.rpartition(b"/")
+        place = self._above.get(above)
+        if place is not None and place.any is not None and _PLAIN_SEGMENT.fullmatch(last):
+            text = last.decode("ascii")
+            if text not in place.static and place.any.methods:  # a parameter at the end, as most are
+                request.params = (text,)
+                return place.any
+        return self._walk_all(request)
+
+    def _walk_all(self, request: Request) -> _Place:
         place, params = self._root, []
         for segment in _segments(request.path):
             found = place.static.get(segment)
@@ -210,9 +222,11 @@ class Router:
         return download
 
     def _place(self, route: Route, told: str) -> _Place:
-        place = self._root
+        place, path = self._root, ""
         for segment in route.path[1:].split("/"):
             if names_in(segment) and segment == f"{{{names_in(segment)[0]}}}":
+                if "{" not in path and path.isascii():
+                    self._above[path.encode()] = place
                 place.any = place.any or _Place()
                 place = place.any
             elif "{" in segment or "}" in segment or segment in (".", ".."):
@@ -221,6 +235,7 @@ class Router:
                 )
             else:
                 place = place.static.setdefault(segment, _Place())
+            path = f"{path}/{segment}"
         return place
 
 

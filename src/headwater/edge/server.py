@@ -55,13 +55,16 @@ class Server:
     """Serves a responder on listening sockets.
 
     tick: monotonic seconds at the last sweep, for what need not be exact. names: hosts that requests may name, all if
-    None. proxies: whose word about the client counts. certificates: speak TLS with these.
+    None. proxies: whose word about the client counts. certificates: speak TLS with these. strict_transport: a line
+    that every answer carries then. hosts: where requests run, once it is started.
     """
+
+    hosts: Hosts
 
     def __init__(
         self, responder: Responder, *, clock: Clock, limits: Limits | None = None, points: CrashPoints | None = None,
         names: frozenset[bytes] | None = None, proxies: Proxies | None = None,
-        certificates: Certificates | None = None,
+        certificates: Certificates | None = None, strict_transport: bytes = b"",
     ) -> None:
         self.limits = limits or Limits()
         self.draining = False
@@ -73,30 +76,31 @@ class Server:
         self.lines = responder.lines
         self.points = points or CrashPoints()
         self.route = responder.route
-        self.served = 0
         self._certificates = certificates
+        self._always = b"\r\n" + strict_transport if certificates is not None else b"\r\n"
         self._clock = clock
         self._connections: dict[Connection, None] = {}
         self._servers: list[asyncio.Server] = []
         self._sweeper: Timer | None = None
-        self._hosts: Hosts | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
     async def start(
-        self, listener: socket.socket | None = None, *, host: str = "127.0.0.1", port: int = 0, path: str | None = None
+        self, listener: socket.socket | None = None, *, host: str = "127.0.0.1", port: int = 0,
+        path: str | None = None, succeed: bool = False,
     ) -> None:
         """Listen on a bound socket, at a host and port, or on a Unix socket at `path`. May be called several times.
 
+        succeed: whoever listens at the path now may be followed; its clients stay with it, new ones come here.
         Raises ConfigurationError when that cannot be.
         """
         loop = asyncio.get_running_loop()
-        if self._hosts is None:
-            self._hosts = Hosts(loop)
+        if self._sweeper is None:
+            self.hosts = Hosts(loop)
             self._sweep()
         context = None if self._certificates is None or path is not None else self._certificates.context
         try:
-            self._servers.append(await self._listen(loop, listener, host, port, path, context))
+            self._servers.append(await self._listen(loop, listener, host, port, path, context, succeed))
         except OSError as error:
             place = path or f"{host}:{port}"
             raise ConfigurationError(
@@ -105,7 +109,7 @@ class Server:
 
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None, host: str, port: int, path: str | None,
-        context: ssl.SSLContext | None,
+        context: ssl.SSLContext | None, succeed: bool,
     ) -> asyncio.Server:
         kind = ProxiedConnection if self.proxies is not None and self.proxies.protocol else Connection
 
@@ -113,12 +117,9 @@ class Server:
             return kind(self)
 
         if path is not None:
-            _remove_stale(path)
-            old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
-            try:
-                return await loop.create_unix_server(make, path, backlog=BACKLOG)
-            finally:
-                os.umask(old)
+            if not succeed:
+                _refuse_taken(path)
+            return await loop.create_unix_server(make, sock=_bound(path), backlog=BACKLOG)
         if listener is not None:
             return await loop.create_server(make, sock=listener, backlog=BACKLOG, ssl=context)
         return await loop.create_server(make, host, port, backlog=BACKLOG, ssl=context)
@@ -130,32 +131,32 @@ class Server:
         return str(host), int(port)
 
     @property
-    def hosts(self) -> Hosts:
-        """Where requests run."""
-        assert self._hosts is not None
-        return self._hosts
-
-    @property
     def connected(self) -> int:
         """How many clients there are."""
         return len(self._connections)
 
-    async def stop(self, *, within: float = 10.0) -> None:
-        """Accept no more, finish what is being answered (at most `within` seconds), close everything."""
+    async def stop(self, *, within: float = 10.0, quiet: float = 0.0) -> None:
+        """Accept no more, finish what is being answered (at most `within` seconds), close everything.
+
+        quiet: seconds for which a client must have asked nothing before its connection is closed unasked, as its next
+        request might be on its way. Whoever asks until then is answered, and told that the connection ends.
+        """
         self.draining = True
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.close_if_idle()
-        deadline = self._clock.monotonic() + within
-        while self._connections and self._clock.monotonic() < deadline:
+        now = self._clock.monotonic()
+        deadline = now + within
+        while self._connections and now < deadline:
+            for connection in list(self._connections):
+                if now - connection.since >= quiet:
+                    connection.close_if_idle()
             await self._clock.sleep(0.01)
+            now = self._clock.monotonic()
         for connection in list(self._connections):
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._hosts is not None:
-            self._hosts.close()
+            self.hosts.close()
 
     # --- connections --------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class Server:
     def opened(self, connection: Connection) -> None:
         """A client has come."""
         self._connections[connection] = None
-        if len(self._connections) > self.limits.connections or self.draining:
+        if len(self._connections) > self.limits.connections:
             connection.abort()
 
     def closed(self, connection: Connection) -> None:
@@ -179,8 +180,8 @@ class Server:
     def _sweep(self) -> None:
         """Close who is too slow. One timer for all: a timer each would cost more than it saves."""
         now = self.tick = self._clock.monotonic()
-        self.date = _http_date(self._clock.now())
-        self.ok = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-length: " % self.date
+        self.date = _http_date(self._clock.now()) + self._always
+        self.ok = b"HTTP/1.1 200 OK\r\ndate: %bcontent-length: " % self.date
         for connection in list(self._connections):
             if self._too_slow(connection, now - connection.since, now):
                 connection.abort()
@@ -203,17 +204,33 @@ class Server:
         return seconds > limits.idle_seconds
 
 
-def _remove_stale(path: str) -> None:
-    """Remove a socket's file that a killed process has left. Raises OSError when somebody listens there."""
-    if not stat.S_ISSOCK(os.stat(path).st_mode if os.path.exists(path) else 0):  # noqa: PTH110, PTH116 - also for bytes
-        return
+def _refuse_taken(path: str) -> None:
+    """Raise OSError where somebody listens already; a killed process may have left the file, which is nobody."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)  # noqa: PTH108
+        except (ConnectionRefusedError, FileNotFoundError):
             return
     raise OSError(errno.EADDRINUSE, "somebody listens there already")
+
+
+def _bound(path: str) -> socket.socket:
+    """Return a socket at a path, in place of the one that is there."""
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError(errno.EEXIST, "there is a file that is not a socket")
+    beside = f"{path}.{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX)
+    old = os.umask(0o177)  # whoever may connect may ask: the owner alone, until somebody widens it
+    try:
+        listener.bind(beside)
+        os.rename(beside, path)  # noqa: PTH104
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(old)
+    listener.setblocking(False)
+    return listener
 
 
 def _http_date(now: datetime) -> bytes:

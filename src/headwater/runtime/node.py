@@ -56,14 +56,15 @@ class Node:
     """One process's share of an application.
 
     `table` maps every message class that can be called here to its endpoint; `stores` and `pumps`
-    are by name. `in_flight` counts calls from outside; `lowest` is the last of the priorities that is served
-    now. Nothing is shared between two nodes but what their parts share.
+    are by name. `ready`: work should be sent here; `taking`: calls from outside are served. `in_flight` counts
+    them; `lowest` is the last of the priorities that is served now. Nothing is shared between two nodes but what
+    their parts share.
     """
 
     def __init__(self, app: App, parts: Parts) -> None:
         self.app = app
         self.parts = parts
-        self.ready = False
+        self.ready = self.taking = False
         self.table: dict[type[Message], Endpoint] = {}
         self.stores: dict[str, Store] = {}
         self.workers: list[Wakeful] = []
@@ -96,7 +97,7 @@ class Node:
             raise
         for worker in self.workers:
             worker.start()
-        self.ready = True
+        self.ready = self.taking = True
         self._level()
 
     async def stop(self, *, within: float = 10.0) -> None:
@@ -119,9 +120,13 @@ class Node:
                 log.exception("%s could not be left in order", worker.name)
         await self._close()
 
+    def retire(self) -> None:
+        """Say that others should be sent work instead; what comes nevertheless is still served."""
+        self.ready = False
+
     def pause(self) -> None:
         """Take no more calls from outside; those that run go on."""
-        self.ready = False
+        self.ready = self.taking = False
         self._level()
 
     def abandon(self) -> None:
@@ -175,7 +180,7 @@ class Node:
         endpoint = self.table.get(type(message))
         if endpoint is None:
             raise NoHandler(f"nobody handles {contract_of(type(message)).wire_name} in this process")
-        if not self.ready:
+        if not self.taking:
             raise Draining("this process is starting or shutting down")
         if self.lowest < 0:
             raise Overloaded(f"{self.in_flight} calls are running, which is the most")
@@ -196,13 +201,13 @@ class Node:
         self.in_flight -= 1
         if self.in_flight < self._level_below:
             self._level()
-        if not (self.ready or self.in_flight):
+        if not (self.taking or self.in_flight):
             self._quiet.set()
 
     def _level(self) -> None:
         """Decide which priorities are served: the fuller the node is, the fewer."""
         share = self.in_flight / self.parts.in_flight_most
-        refused = sum(share >= step for step in SHARES) if self.ready else len(SHARES)
+        refused = sum(share >= step for step in SHARES) if self.taking else len(SHARES)
         self.lowest = len(PRIORITIES) - 1 - refused
         steps = (0.0, *SHARES, math.inf)
         self._level_below = steps[refused] * self.parts.in_flight_most

@@ -57,6 +57,8 @@ class Http(_Section, frozen=True, kw_only=True):
     serve at besides. names: the hosts that requests may name; all if none is listed. proxies: addresses and networks
     whose `X-Forwarded-*` headers are believed, "unix" for the socket's clients; proxy_protocol: connections
     from them begin with that protocol. certificate, key: PEM files to speak TLS with; read again when they change.
+    strict_transport: seconds for which browsers then come by TLS only, 0 for no such thing.
+    notice: seconds between saying at `/readyz` that it stops and accepting no more, for balancers that ask rarely.
     docs: where this documentation is served, for the `type` of problems.
     """
 
@@ -71,6 +73,8 @@ class Http(_Section, frozen=True, kw_only=True):
     proxy_protocol: bool = False
     certificate: str | None = None
     key: str | None = None
+    strict_transport: Annotated[int, Meta(ge=0)] = 31_536_000
+    notice: Annotated[float, Meta(ge=0, le=300)] = 0.0
     docs: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from headwater.edge.http import Request, Response
+from headwater.edge.http import PAGE, Request, Response
 from headwater.errors import HeadwaterError, Overloaded
 from headwater.ops.dashboard.dead import ACT_PATH
 from headwater.ops.dashboard.page import failed_page, main_page, trace_page
@@ -116,7 +116,7 @@ class Dashboard:
             await act(said.get("module", ""), said.get("id", ""))
         except HeadwaterError as error:
             return _failed(409, "It was not done", str(error))
-        return Response(303, b"", ((b"location", b"/dashboard#dead"), *_SAFE))
+        return Response(303, b"", ((b"location", b"/dashboard#dead"), *_SAFE), PAGE)
 
 
 def _from_here(request: Request) -> bool:
@@ -141,13 +141,13 @@ def _asset(name: str, kind: bytes) -> Answer:
     async def answer(request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return _no_method(b"GET, HEAD")
-        return Response(200, body, ((b"content-type", kind), *_SAFE))
+        return Response(200, body, ((b"content-type", kind), *_SAFE), PAGE)
 
     return answer
 
 
 def _html(status: int, text: str) -> Response:
-    return Response(status, text.encode(), (_HTML, *_SAFE))
+    return Response(status, text.encode(), (_HTML, *_SAFE), PAGE)
 
 
 def _failed(status: int, title: str, text: str) -> Response:
@@ -155,4 +155,4 @@ def _failed(status: int, title: str, text: str) -> Response:
 
 
 def _no_method(allowed: bytes) -> Response:
-    return Response(405, b"", ((b"allow", allowed), *_SAFE))
+    return Response(405, b"", ((b"allow", allowed), *_SAFE), PAGE)
