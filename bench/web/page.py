@@ -16,18 +16,18 @@ __all__ = ["page"]
 INTRO = """# Performance, measured
 
 Written by `make bench`, which measures all of this again on your machine. It needs `wrk`, takes about a quarter of an
-hour, and may be interrupted; `python -m bench --quick` takes some three minutes and writes no page.
+hour, and may be interrupted; `python -m bench --quick` takes some four minutes and writes no page.
 
-{machine}. Taken {taken}; before the run others kept {busy:.1f} cores busy. Every server runs as one worker on one core,
-the load comes from the other over 64 kept connections. All contenders take turns in each of {rounds} rounds of one
-run, in another order each time, {seconds:g} s a turn. Ratios are taken round by round; what is shown is their median,
-with the smallest and the largest behind it. Read ratios, not microseconds."""
+{machine}. Taken {taken}; other processes kept {busy:.1f} cores busy before it began. Every server runs as one worker
+on one core, the load comes from the other over 64 kept connections. All contenders take turns in each of {rounds}
+rounds of one run, in another order each time, {seconds:g} s a turn. Ratios are taken round by round; what is shown is
+their median, with the smallest and the largest behind it. Read ratios, not microseconds."""
 LOADED = """Work is counted for each second of CPU of the server's processes, user and kernel, because that is what a
 busy machine does not distort much. The number in brackets is microseconds of CPU a request. Everybody gets the same
 bytes, bearer token included, and is measured only after it has answered each case with the same JSON and refused a
 wrong request."""
 TAILS = """Requests are due by a fixed schedule and time counts from when each was due, so a server that stands still is
-charged for all who would have come meanwhile. A round counts only if the generator itself was not kept from its core."""
+charged for all who would have come meanwhile. A round counts only if the generator was not kept from its core."""
 
 
 def page(report: Report, notes: str) -> str:
