@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two rounds, few contenders")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn is")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long a turn is")
     parser.add_argument("--only", default="", help="contenders, divided by +; writes no page")
     parser.add_argument("--cases", default="", help=f"of {', '.join(CASES)}; writes no page")
     parser.add_argument("--json", default="", help="keep what was measured in this file")
@@ -84,7 +84,7 @@ def _measured(said: argparse.Namespace) -> Report:
     _known("case", cases, list(CASES))
     whole = not (said.only or said.cases)
     plan = Plan(
-        python=str(python), names=names, cases=cases, rounds=2 if said.quick else said.rounds, seconds=said.seconds,
+        python=str(python), names=names, cases=cases, rounds=2 if said.quick else said.rounds, seconds=1.0 if said.quick else said.seconds,
         extras=whole, **cores(),
     )
     inner = _inside() if whole else []

@@ -44,12 +44,12 @@ def serve(listener: socket, *, stall: float, after: int, answer: bytes) -> None:
     listener.setblocking(False)
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), contextlib.ExitStack() as opened, poll:
         while True:
             for number, _ in poll.poll(5):
                 if number == listener.fileno():
                     link, _ = listener.accept()
-                    links[link.fileno()] = link
+                    links[link.fileno()] = opened.enter_context(link)
                     poll.register(link, select.EPOLLIN)
                 elif not links[number].recv(4096):
                     return
@@ -64,8 +64,10 @@ def serve(listener: socket, *, stall: float, after: int, answer: bytes) -> None:
 def stalling(stall: float = 0.0, after: int = 100, answer: bytes = ANSWER) -> Iterator[int]:
     with create_server(("127.0.0.1", 0)) as listener:
         kept = {"stall": stall, "after": after, "answer": answer}
-        threading.Thread(target=serve, args=(listener,), kwargs=kept, daemon=True).start()
+        thread = threading.Thread(target=serve, args=(listener,), kwargs=kept, daemon=True)
+        thread.start()
         yield listener.getsockname()[1]
+        thread.join(10)
 
 
 def test_who_would_have_come_during_a_stall_is_counted() -> None:
