@@ -168,3 +168,12 @@ async def test_a_path_without_its_raw_form_is_decoded_no_more(face):
 async def test_a_websocket_is_closed(face):
     """There is nothing behind a WebSocket here, and a client is told so."""
     assert await face.run({"type": "websocket"}) == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_with_the_development_key_only_this_machine_is_answered(tmp_path):
+    """Whoever else can reach the server is refused, and so is a client that the server does not name."""
+    async with facing(tmp_path, near_only=True) as (face, _):
+        scope = {"type": "http", "method": "GET", "path": "/livez", "query_string": b"", "headers": []}
+        for client, status in ((("127.0.0.1", 1), 200), (("::1", 1), 200), (("10.0.0.9", 1), 403), (None, 403)):
+            start, _ = await face.run({**scope, "client": client}, {"type": "http.request", "body": b""})
+            assert start["status"] == status, client

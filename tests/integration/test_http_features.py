@@ -73,7 +73,7 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(tmp_path: Any, *apis: Api) -> AsyncIterator[Site]:
+async def serving(tmp_path: Any, *apis: Api, **options: Any) -> AsyncIterator[Site]:
     module = Module("words")
 
     @module.handle(Say)
@@ -87,7 +87,7 @@ async def serving(tmp_path: Any, *apis: Api) -> AsyncIterator[Site]:
     node = Node(App("words", modules=[module]), parts(tmp_path))
     await node.start()
     try:
-        yield Site(Router(apis, node, verifier=KnownTokens(), packers=packers()))
+        yield Site(Router(apis, node, verifier=KnownTokens(), packers=packers(), **options))
     finally:
         await node.stop(within=1)
 
@@ -376,3 +376,19 @@ def test_the_check_and_the_decoder_agree_on_what_is_a_value(data: bytes) -> None
         assert "truncated" not in str(error)
     except UnicodeDecodeError:
         pass
+
+
+# --- while developing -----------------------------------------------------------------------------
+
+
+async def test_answers_and_refusals_say_how_long_they_took_where_that_is_asked_for(tmp_path):
+    """W3C Server-Timing, in milliseconds; never where nobody asked, as it tells strangers about the inside."""
+    async with serving(tmp_path, one(), timed=True) as site:
+        for target, status in (("/v1/say", 200), ("/v1/say?size=none", 422)):
+            answer = await site.ask("GET", target)
+            assert answer.status == status
+            name, _, took = answer.headers["server-timing"].partition(";dur=")
+            assert name == "total"
+            assert 0 < float(took) < 10_000
+    async with serving(tmp_path, one()) as site:
+        assert "server-timing" not in (await site.ask("GET", "/v1/say")).headers

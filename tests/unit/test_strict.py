@@ -320,3 +320,34 @@ def test_the_number_of_faults_told_is_limited():
     """A hostile body cannot make the answer longer than a hundred faults."""
     body = "{" + ",".join(f'"z{n}":1' for n in range(5_000)) + "}"
     assert len(places(SMALL, body)) == 100
+
+
+class Ring(Value, tag="ring", tag_field="shape"):
+    radius: int
+
+
+class Bar(Value, tag="bar", tag_field="shape"):
+    length: int
+
+
+@contract("shapes.draw", v=1)
+class Draw(Command[None]):
+    figure: Ring | Bar
+    alone: Ring | None = None
+
+
+def test_values_that_are_told_apart_by_a_tag_are_read_and_judged():
+    """The tag is no unknown field, picks the kind that is meant, and must be one of them."""
+    reader = StrictReader(Draw)
+    assert reader.read(b'{"figure":{"shape":"bar","length":2}}').figure == Bar(length=2)
+    assert reader.read(b'{"figure":{"length":2,"shape":"bar"},"alone":{"shape":"ring","radius":1}}').alone == Ring(radius=1)
+    for body, places in (
+        (b'{"figure":{"shape":"bar","radius":2}}', ["/figure/radius", "/figure/length"]),
+        (b'{"figure":{"shape":"cube","length":2}}', ["/figure"]),
+        (b'{"figure":{"length":2}}', ["/figure"]),
+        (b'{"figure":{"shape":"bar","length":"2"}}', ["/figure/length"]),
+        (b'{"figure":{"shape":"bar","length":2},"alone":{"shape":"bar","length":2}}', ["/alone"]),
+    ):
+        with pytest.raises(InvalidMessage) as refused:
+            reader.read(body)
+        assert [error.path.removesuffix("/shape") for error in refused.value.fields] == places

@@ -22,7 +22,7 @@ from headwater.topology.file import Http, Topology
 from headwater.topology.identity import Identification, identification
 from headwater.topology.secrets import Secret, development_key, resolve
 
-__all__ = ["identify", "keys_of", "open_edge"]
+__all__ = ["edge_of", "identify", "keys_of", "routes_of"]
 
 DEVELOPMENT_KEY_ID = "dev"
 
@@ -46,27 +46,26 @@ def identify(app: App, node: Node, settings: Settings, topology: Topology) -> Id
     return identification(app, topology.auth, keys, folder=folder, clock=node.parts.clock)
 
 
-def open_edge(
-    app: App, node: Node, settings: Settings, topology: Topology, identified: Identification
-) -> tuple[Server, Router]:
-    """Return the edge before a started node, not yet listening, and its routes.
-
-    Raises ConfigurationError for a route that cannot be served as it is written.
-    """
+def routes_of(app: App, node: Node, topology: Topology, identified: Identification, *, dev: bool = False) -> Router:
+    """Return the routes before a started node. Raises ConfigurationError for one that cannot be served as written."""
     explained_at(topology.http.docs)
-    http, folder = topology.http, Path(settings.folder)
-    router = Router(
-        app.apis, node, verifier=identified.verifier, upload_most=http.upload_limit, packers=packers(),
-        pages=StaticPages(app.pages, identified.verifier).by_path, audit=Audit(node.parts.clock),
+    return Router(
+        app.apis, node, verifier=identified.verifier, upload_most=topology.http.upload_limit, packers=packers(),
+        pages=StaticPages(app.pages, identified.verifier).by_path, audit=Audit(node.parts.clock), timed=dev,
     )
-    server = Server(
+
+
+def edge_of(router: Router, node: Node, settings: Settings, topology: Topology) -> Server:
+    """Return the server before the routes, not yet listening. Raises ConfigurationError."""
+    http = topology.http
+    return Server(
         router, clock=node.parts.clock, points=node.parts.points,
         limits=Limits(body_bytes=http.body_limit, connections=http.connections),
         names=frozenset(name.lower().encode() for name in http.names) or None,
         proxies=Proxies(http.proxies, protocol=http.proxy_protocol) if http.proxies else None,
-        certificates=_certificates(http, folder), strict_transport=strict_transport(http.strict_transport),
+        certificates=_certificates(http, Path(settings.folder)),
+        strict_transport=strict_transport(http.strict_transport),
     )
-    return server, router
 
 
 def _certificates(http: Http, folder: Path) -> Certificates | None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,10 @@ from headwater.topology.project import Project
 from headwater.topology.telemetry import trace_settings
 
 if TYPE_CHECKING:
-    from headwater.edge.server import Server
+    from headwater.edge.routes import Router
     from headwater.runtime.node import Node
 
-__all__ = ["listen", "run_loop", "serve", "settings_of"]
+__all__ = ["listen", "run_loop", "running", "serve", "settings_of"]
 
 DRAIN_SECONDS = 10.0
 QUIET_SECONDS = 1.0
@@ -84,15 +84,14 @@ def run_loop(main: Callable[[], Any]) -> Any:
         return runner.run(main())
 
 
-async def serve(
-    app: App, settings: Settings, topology: Topology, listener: socket.socket, *, started: Callable[[], None],
-    admin: socket.socket | None = None,
-) -> None:
-    """Serve until SIGTERM or SIGINT (somebody waits), then drain in order; a second signal ends the process at once.
+@contextlib.asynccontextmanager
+async def running(app: App, settings: Settings, topology: Topology) -> AsyncGenerator[tuple[Node, Router]]:
+    """Run an application for as long as the block does, observed, with its routes; nothing listens yet.
 
-    admin: where the admin listener is to be, in the worker that has it. The caller holds the data folder's lock and has
-    checked the boundaries. Raises ConfigurationError and its kin.
+    The caller holds the data folder's lock and has checked the boundaries. Raises ConfigurationError and its kin.
     """
+    from headwater.cli.edge import identify, routes_of
+
     configure_logs(log_style(os.environ))
     events = topology.events
     if settings.dev and not (events.duplicate or events.delay):
@@ -105,41 +104,47 @@ async def serve(
         slot=settings.slot, encode=settings.dev or topology.process.encode, faults=faults,
         points=crash_points(os.environ), tracing=trace_settings(topology.traces, dev=settings.dev),
     )
-    stop = _stop_on_signals()
     await node.start()
     try:
-        async with observed(node, settings, topology), contextlib.AsyncExitStack() as beside:
-            edge = await _open(app, node, settings, topology, beside, admin=admin)
-            await edge.start(listener)
-            if topology.http.socket is not None and settings.slot == 0:
-                await edge.start(path=str(Path(settings.folder) / topology.http.socket))
-            started()
-            impatient = await stop == signal.SIGINT
-            node.retire()
-            await asyncio.sleep(0.0 if impatient else topology.http.notice)
-            await edge.stop(within=DRAIN_SECONDS, quiet=0.0 if impatient else QUIET_SECONDS)
+        async with observed(node, settings, topology):
+            identified = identify(app, node, settings, topology)
+            try:
+                await identified.start()
+                yield node, routes_of(app, node, topology, identified, dev=settings.dev)
+            finally:
+                await identified.stop()
     finally:
         await node.stop(within=DRAIN_SECONDS)
 
 
-async def _open(
-    app: App, node: Node, settings: Settings, topology: Topology, beside: contextlib.AsyncExitStack, *,
-    admin: socket.socket | None,
-) -> Server:
-    """Return the edge, not yet listening; what works beside it is started, and ends with `beside`."""
-    from headwater.cli.edge import identify, open_edge
+async def serve(
+    app: App, settings: Settings, topology: Topology, listener: socket.socket, *, started: Callable[[], None],
+    admin: socket.socket | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT (somebody waits), then drain in order; a second signal ends the process at once.
 
-    identified = identify(app, node, settings, topology)
-    beside.push_async_callback(identified.stop)
-    await identified.start()
-    edge, router = open_edge(app, node, settings, topology, identified)
-    if settings.admin_port is not None:
-        from headwater.cli.admin import administered
+    admin: where the admin listener is to be, in the worker that has it. The caller holds the data folder's lock and has
+    checked the boundaries. Raises ConfigurationError and its kin.
+    """
+    from headwater.cli.edge import edge_of
 
-        await beside.enter_async_context(
-            administered(app, node, edge, router.compiled, settings, topology, listener=admin)
-        )
-    return edge
+    stop = _stop_on_signals()
+    async with running(app, settings, topology) as (node, router), contextlib.AsyncExitStack() as beside:
+        edge = edge_of(router, node, settings, topology)
+        if settings.admin_port is not None:
+            from headwater.cli.admin import administered
+
+            await beside.enter_async_context(
+                administered(app, node, edge, router.compiled, settings, topology, listener=admin)
+            )
+        await edge.start(listener)
+        if topology.http.socket is not None and settings.slot == 0:
+            await edge.start(path=str(Path(settings.folder) / topology.http.socket), succeed=True)
+        started()
+        impatient = await stop == signal.SIGINT
+        node.retire()
+        await asyncio.sleep(0.0 if impatient else topology.http.notice)
+        await edge.stop(within=DRAIN_SECONDS, quiet=0.0 if impatient else QUIET_SECONDS)
 
 
 def _stop_on_signals() -> asyncio.Future[signal.Signals]:

@@ -25,7 +25,7 @@ class Request(Struct):
     peer: address of the client, "" when unknown; behind a configured proxy, the one that it names.
     secure: whether the client came by TLS, here or at a configured proxy. id, identity: known once it was admitted;
     plain: no header that matters to routes is there, save those about the body. more: headers that its answer
-    will carry besides. packed: the answer is wanted as MessagePack.
+    will carry besides. packed: the answer is wanted as MessagePack. begun: monotonic seconds, where somebody asks.
     """
 
     method: str
@@ -42,6 +42,7 @@ class Request(Struct):
     identity: Identity = ANONYMOUS
     more: tuple[tuple[bytes, bytes], ...] = ()
     packed: bool = False
+    begun: float = 0.0
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value; several of one name are joined with commas."""

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from headwater.edge.auth import Guard
 from headwater.edge.hosting import awaited
 from headwater.edge.http import Request, Response
+from headwater.edge.paging import NextLink
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
 from headwater.edge.refusals import Refused
@@ -23,7 +24,7 @@ from headwater.model.contract import PRIORITIES
 from headwater.runtime.node import Node
 from headwater.runtime.waiting import Waiting
 
-__all__ = ["CompiledRoute", "Gate", "Gates"]
+__all__ = ["CompiledRoute", "Gate", "Gates", "TimedRoute"]
 
 Gate = Callable[[Request], tuple[tuple[bytes, bytes], ...]]
 """Asked of every request before its body is read; returns headers for the answer, raises to refuse."""
@@ -52,9 +53,11 @@ class CompiledRoute:
         self._refused = refused
         self._rank = PRIORITIES.index(contract.priority)
         self._open = route.auth is public
-        self._free = self._open and not self._before and not self._after  # a plain request is anybody's
+        # whether a plain request can begin without being admitted one question at a time
+        self._free = type(self) is CompiledRoute and self._open and not self._before and not self._after
         self._read = Reading(route).read
         self._context = Surroundings(contract, node).context
+        self._monotonic = node.parts.clock.monotonic
         self._call = node.table[contract.message].start
         self._query = contract.kind == "query"
         self._status = route.status
@@ -65,7 +68,8 @@ class CompiledRoute:
         self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
         tagged = route.http_cache is not None
         self._represented = Representation(route.status, fixed=self._plain_fixed, tagged=tagged, packers=packers)
-        self._simple = not tagged  # whether a request without particular wishes gets just its JSON
+        self._next = NextLink.of(contract)
+        self._simple = not tagged and self._next is None  # whether a plain request gets just its JSON
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
@@ -144,6 +148,8 @@ class CompiledRoute:
             response = self._nothing(request)
         else:
             response = self._represented.of(result, request)
+            if self._next is not None:
+                response.headers += self._next.headers(result, request)
         if context.token and not self._query:
             response.headers += (token_header(context.token),)
         return self._finished(response, request)
@@ -157,3 +163,20 @@ class CompiledRoute:
             response.headers += request.more
         self.counts[response.status // 100] += 1
         return response
+
+
+class TimedRoute(CompiledRoute):
+    """Says with every answer how long it took, for whoever develops (`Server-Timing`, W3C)."""
+
+    def admit(self, request: Request) -> Response | None:
+        """Return a refusal, decided from the head alone; the time counts from here."""
+        request.begun = self._monotonic()
+        return super().admit(request)
+
+    def _answer(self, result: Any, request: Request, context: Context) -> Response:
+        return self._unusual(result, request, context)
+
+    def _finished(self, response: Response, request: Request) -> Response:
+        milliseconds = (self._monotonic() - request.begun) * 1e3 if request.begun else 0.0
+        response.headers += ((b"server-timing", b"total;dur=%.3f" % milliseconds),)
+        return super()._finished(response, request)

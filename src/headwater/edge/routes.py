@@ -23,7 +23,7 @@ from headwater.edge.refusals import refusals
 from headwater.edge.representation import Packers
 from headwater.edge.responder import Answers
 from headwater.edge.responder import Route as Answering
-from headwater.edge.route import CompiledRoute
+from headwater.edge.route import CompiledRoute, TimedRoute
 from headwater.edge.surroundings import RequestIds
 from headwater.errors import ConfigurationError
 from headwater.model.api import Api, Route
@@ -55,7 +55,7 @@ class Router:
     """All routes of an application over one node.
 
     upload_most: bytes of a body that goes to the file store. packers: content codings besides gzip. pages: what
-    answers GET at paths besides the routes. audit: takes note of refusals.
+    answers GET at paths besides the routes. audit: takes note of refusals. timed: answers say how long they took.
     Raises ConfigurationError at once for a route without authorisation, a parameter that is no field,
     two routes that are one, or a contract that nobody handles.
     """
@@ -66,6 +66,7 @@ class Router:
         packers: Packers | None = None,
         pages: Mapping[bytes, Answering] = MappingProxyType({}),
         audit: Audit | None = None,
+        timed: bool = False,
     ) -> None:
         self.node = node
         self.routes: list[Route] = []
@@ -77,6 +78,7 @@ class Router:
         self._above: dict[bytes, _Place] = {}  # places whose next segment may be a parameter, by their path
         self._verifier = verifier or NoVerifier()
         self.audit = audit
+        self._kind = TimedRoute if timed else CompiledRoute
         self._gates = Gatekeeper(node.parts.clock)
         self._upload_most = upload_most
         self._packers = packers or {}
@@ -209,7 +211,7 @@ class Router:
         refused = None if self.audit is None else refusals(self.audit, route)
         given = (route, guarded, self.node, self._ids, self._gates.of(route), self._packers, refused)
         if route.upload is None and not is_blob(route.contract.result):
-            return CompiledRoute(*given)
+            return self._kind(*given)
         files = self.node.parts.files
         if files is None:
             raise ConfigurationError(f"{told} needs a file store, and this node has none", where=route.where)

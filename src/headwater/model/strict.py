@@ -275,6 +275,8 @@ def _walk(hint: Any, value: Any, path: str, errors: list[FieldError], depth: int
         return
     for kind in _kinds(hint):
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+            if not _is_tagged(kind, value):
+                continue
             _walk_struct(kind, value, path, errors, depth + 1)
             return
         origin, arguments = get_origin(kind), [a for a in get_args(kind) if a is not ...]
@@ -289,6 +291,12 @@ def _walk(hint: Any, value: Any, path: str, errors: list[FieldError], depth: int
     _walk_untyped(value, path, errors)
     if len(errors) == before:
         _convert(hint, value, path, errors)
+
+
+def _is_tagged(kind: type[msgspec.Struct], value: Mapping[str, Any]) -> bool:
+    """Whether an object says that it is of a kind, where kinds are told apart by what objects say."""
+    config = kind.__struct_config__
+    return config.tag is None or value.get(config.tag_field or "") == config.tag
 
 
 def _walk_untyped(value: Any, path: str, errors: list[FieldError]) -> None:
@@ -313,10 +321,11 @@ def _walk_struct(
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     before = len(errors)
     known = ", ".join(fields)
+    tag = kind.__struct_config__.tag_field
     errors += [
         FieldError(f"{path}/{_escape(name)}", f"there is no such field; known: {known}")
         for name in value
-        if name not in fields
+        if name not in fields and name != tag
     ]
     for name, field in fields.items():
         if name in value:
