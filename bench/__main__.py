@@ -83,9 +83,9 @@ def _measured(said: argparse.Namespace) -> Report:
     cases = said.cases.split(",") if said.cases else list(CASES)
     _known("case", cases, list(CASES))
     whole = not (said.only or said.cases)
+    rounds, seconds = (2, 1.0) if said.quick else (said.rounds, said.seconds)
     plan = Plan(
-        python=str(python), names=names, cases=cases, rounds=2 if said.quick else said.rounds, seconds=1.0 if said.quick else said.seconds,
-        extras=whole, **cores(),
+        python=str(python), names=names, cases=cases, rounds=rounds, seconds=seconds, extras=whole, **cores()
     )
     inner = _inside() if whole else []
     report = run(plan)

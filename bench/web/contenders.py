@@ -65,6 +65,10 @@ CONTENDERS = {
             BASE, _granian("rsgi", "granian_rsgi:app"), _ALL,
             note="no framework: paths compared by hand, msgspec by hand, SQLite inline, one commit a request",
         ),
+        Contender(
+            "uvloop, nothing parsed", _module("floor"), ("hello",),
+            note="one read, one write, always the same bytes: the floor under everybody on uvloop",
+        ),
         Contender("granian asgi", _granian("asgi", "bare_asgi:app"), note="no framework, as above"),
         Contender("uvicorn", _uvicorn("bare_asgi:app"), _ALL, note="no framework, as above"),
         Contender("BlackSheep", _uvicorn("blacksheep_app:app"), PURE, _TYPED, note="on uvicorn, pydantic"),

@@ -38,7 +38,7 @@ def press(server: Server, case: Case, *, core: int, seconds: float) -> Sample:
     before = server.cpu()
     ran = subprocess.run(
         ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s",
-         str(script), f"http://127.0.0.1:{server.port}{case.path}"],
+         str(script), "--timeout", "10s", f"http://127.0.0.1:{server.port}{case.path}"],
         capture_output=True, text=True, check=False,
     )
     cpu = server.cpu() - before

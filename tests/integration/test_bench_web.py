@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from socket import create_server, socket
 
 import pytest
 
-from bench.prepare import PLACE
+from bench.prepare import PLACE, ROOT
 from bench.web import agreement
 from bench.web.contenders import CONTENDERS
 from bench.web.openloop import drive
@@ -124,6 +125,35 @@ def test_without_wrk_it_says_what_to_install() -> None:
     )
     assert ran.returncode == 2
     assert "apt-get install wrk" in ran.stderr
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not (PLACE / "bin/python").exists(), reason="`make bench` has not installed the contenders here")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="the load comes from wrk")
+def test_ctrl_c_leaves_no_server_behind(folder: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--only", "headwater+granian rsgi", "--cases", "hello", "--rounds", "20"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)}, cwd=ROOT
+    ) as ran:
+        assert ran.stderr is not None
+        said = [line for _, line in zip(range(2), iter(ran.stderr.readline, ""), strict=False)]
+        assert "round 1" in said[1]
+        assert of_folder(folder)
+        ran.send_signal(signal.SIGINT)
+        rest = ran.stderr.read()
+    assert ran.returncode == 130
+    assert "every server was stopped" in rest
+    assert of_folder(folder) == []
+
+
+def of_folder(folder: Path) -> list[int]:
+    """Return the processes that were started with a variable that names the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"BENCH_FOLDER={folder}".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 @pytest.mark.real
