@@ -37,8 +37,16 @@ class Result:
 
     def ratio(self, name: str) -> float:
         """Return the median of a contender's figure over the base's, round by round."""
+        return statistics.median(self._ratios(name))
+
+    def spread(self, name: str) -> tuple[float, float]:
+        """Return the smallest and the largest of those ratios."""
+        ratios = self._ratios(name)
+        return min(ratios), max(ratios)
+
+    def _ratios(self, name: str) -> list[float]:
         pairs = zip(self.figures[name], self.figures[self.base], strict=True)
-        return statistics.median(mine / base for mine, base in pairs)
+        return [mine / base for mine, base in pairs]
 
 
 def pin() -> None:
@@ -82,6 +90,7 @@ def report(results: Sequence[Result]) -> None:
             {
                 "title": r.title, "unit": r.unit, "base": r.base, "notes": r.notes,
                 "median": {n: r.median(n) for n in r.figures}, "ratio": {n: r.ratio(n) for n in r.figures},
+                "spread": {n: r.spread(n) for n in r.figures},
             }
             for r in results
         ]

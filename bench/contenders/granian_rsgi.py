@@ -7,7 +7,6 @@ import msgspec
 from bench.contenders import shared
 
 JSON = [("content-type", "application/json")]
-HELLO = msgspec.json.Encoder().encode
 DB = shared.database()
 
 
@@ -16,15 +15,15 @@ class App:
         path = scope.path
         try:
             if path == "/v1/hello":
-                proto.response_bytes(200, JSON, HELLO({"message": "Hello, World!"}))
+                proto.response_bytes(200, JSON, shared.encode({"message": "Hello, World!"}))
             elif path == "/v1/orders":
                 proto.response_bytes(200, JSON, shared.priced(await proto()))
             elif path == "/v1/stored":
                 proto.response_bytes(200, JSON, shared.stored(DB, await proto()))
             elif path.startswith("/v1/items/"):
                 proto.response_bytes(200, JSON, shared.item(path, scope.query_string))
-            elif path.startswith("/v1/rows/"):
-                proto.response_bytes(200, JSON, shared.row(DB, int(path[9:])) or b"")
+            elif path.startswith("/v1/rows/") and (found := shared.row(DB, int(path[9:]))) is not None:
+                proto.response_bytes(200, JSON, found)
             else:
                 proto.response_empty(404, [])
         except (msgspec.MsgspecError, ValueError, KeyError):

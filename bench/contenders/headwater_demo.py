@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
-from headwater import Api, App, Command, Meta, Module, Query, Tx, Value, View, contract, public
+from headwater import Api, App, Command, Event, Meta, Module, Query, Tx, Value, View, authenticated, contract
 
 
 class Hello(Value):
@@ -70,6 +69,11 @@ class StoreOrder(Command[Stored]):
     lines: tuple[Line, ...]
 
 
+@contract("demo.stored", v=1, key="order_id")
+class OrderStored(Event):
+    order_id: str
+
+
 demo = Module("demo", migrations="demo_sql")
 
 
@@ -101,11 +105,11 @@ async def store(cmd: StoreOrder, tx: Tx) -> Stored:
         "insert into orders (order_id, customer_id, total_cents) values (:id, :customer, :total)",
         id=cmd.order_id, customer=cmd.customer_id, total=sum(x.quantity * x.price_cents for x in cmd.lines),
     )
-    await tx.execute("insert into outbox (order_id, body) values (:id, :body)", id=cmd.order_id, body=b"placed")
+    await tx.emit(OrderStored(order_id=cmd.order_id))
     return Stored(order_id=cmd.order_id)
 
 
-v1 = Api("v1", auth=public)
+v1 = Api("v1", auth=authenticated)
 v1.get("/hello", SayHello)
 v1.post("/orders", PriceOrder)
 v1.get("/items/{item_id}", GetItem)
@@ -113,4 +117,3 @@ v1.get("/rows/{id}", GetRow)
 v1.post("/stored", StoreOrder)
 
 app = App("demo", modules=[demo], apis=[v1])
-DURABILITY = os.environ.get("BENCH_DURABILITY", "disk")

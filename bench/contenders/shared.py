@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from typing import Annotated
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Meta, Struct
+
+ROW = "select id, name, price_cents from item where id = ?"
 
 
 class Line(Struct, forbid_unknown_fields=True):
@@ -37,8 +40,6 @@ def priced(body: bytes) -> bytes:
 
 def item(path: str, query: str) -> bytes:
     """Read `/v1/items/42` and `q=shoes&limit=20` by hand, as somebody in a hurry would."""
-    from urllib.parse import parse_qsl
-
     pairs = dict(parse_qsl(query))
     limit = int(pairs.get("limit", "10"))
     if not 1 <= limit <= 100:
@@ -55,15 +56,14 @@ def database() -> sqlite3.Connection:
     return connection
 
 
-ROW = "select id, name, price_cents from item where id = ?"
-
-
 def row(connection: sqlite3.Connection, number: int) -> bytes | None:
+    """Return the row as JSON; None when there is none."""
     found = connection.execute(ROW, (number,)).fetchone()
     return None if found is None else encode({"id": found[0], "name": found[1], "price_cents": found[2]})
 
 
 def stored(connection: sqlite3.Connection, body: bytes) -> bytes:
+    """Keep an order and its outbox row in one transaction, and commit it: one commit for each request."""
     order = decode(body)
     connection.execute("begin immediate")
     connection.execute(

@@ -10,8 +10,10 @@ from headwater.model.injection import Use
 from headwater.model.limits import Limit
 from headwater.model.message import Command, Event, Failure, Meta, Query, Value
 from headwater.model.module import Module, Retry
+from headwater.model.page import Cursor, Page, page
 from headwater.model.pages import Pages
 from headwater.model.scope import Ctx, Tx, View
+from headwater.model.upcast import recast
 from headwater.model.web import Cors, Private, Shared
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Command",
     "Cors",
     "Ctx",
+    "Cursor",
     "Event",
     "Failure",
     "HeadwaterError",
@@ -30,6 +33,7 @@ __all__ = [
     "Module",
     "NotExecuted",
     "OutcomeUnknown",
+    "Page",
     "Pages",
     "Private",
     "Query",
@@ -41,7 +45,9 @@ __all__ = [
     "View",
     "authenticated",
     "contract",
+    "page",
     "public",
+    "recast",
     "role",
     "scope",
 ]

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from headwater.adapters.system import SystemClock
+from headwater.errors import InvalidMessage
 from headwater.model.identity import Identity
 from headwater.runtime.node import Node
 from headwater.runtime.parts import DeliveryFaults
 from headwater.topology.check import check_app
 from shop.app import app
-from shop.contracts.catalog import BadCursor, ProductById, PutProduct, SearchProducts
+from shop.contracts.catalog import ProductById, PutProduct, SearchProducts
 from shop.contracts.customers import CustomerById
 from shop.contracts.inventory import (
     EndHold,
@@ -349,15 +350,15 @@ async def test_products_are_found_page_by_page(tmp_path: Path) -> None:
         seen: list[str] = []
         cursor = None
         while True:
-            page = await shop.do(SearchProducts(search="% cup_", limit=3, cursor=cursor))
+            page = await shop.do(SearchProducts(search="% cup_", limit=3, after=cursor))
             seen += [product.product_id for product in page.items]
-            cursor = page.next_cursor
+            cursor = page.next
             if cursor is None:
                 break
         assert seen == [f"p{number}" for number in range(7)]
         for forged in ("%", "AAA", "////"):
-            with pytest.raises(BadCursor):
-                await shop.do(SearchProducts(cursor=forged))
+            with pytest.raises(InvalidMessage, match="/after"):
+                await shop.do(SearchProducts(after=forged))
         assert await shop.do(ProductById(product_id="none")) is None
 
 

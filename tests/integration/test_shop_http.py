@@ -103,10 +103,10 @@ def test_pages_of_products(shop: ShopServer, staff: str) -> None:
         stock(shop, staff, f"page{number}", 1)
     _, first = shop.ask("GET", "/v1/products?search=page&limit=2")
     assert [item["product_id"] for item in first["items"]] == ["page0", "page1"]
-    _, second = shop.ask("GET", f"/v1/products?search=page&limit=2&cursor={first['next_cursor']}")
+    _, second = shop.ask("GET", f"/v1/products?search=page&limit=2&after={first['next']}")
     assert [item["product_id"] for item in second["items"]] == ["page2"]
-    assert second["next_cursor"] is None
-    assert shop.ask("GET", "/v1/products?cursor=%25")[0] == 400
+    assert second["next"] is None
+    assert shop.ask("GET", "/v1/products?after=%25")[0] == 422
 
 
 def test_a_replay_that_does_not_come_out_says_where(shop: ShopServer, tmp_path: Path) -> None:

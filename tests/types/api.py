@@ -10,6 +10,7 @@ from headwater import (
     App,
     Command,
     Ctx,
+    Cursor,
     Event,
     Failure,
     HeadwaterError,
@@ -18,6 +19,7 @@ from headwater import (
     Module,
     NotExecuted,
     OutcomeUnknown,
+    Page,
     Query,
     Retry,
     Tx,
@@ -26,11 +28,27 @@ from headwater import (
     View,
     authenticated,
     contract,
+    page,
     public,
+    recast,
     role,
     scope,
 )
-from tests.types.contracts import CountOrders, ForgetOrder, Line, Order, OrderById, OrderPlaced, OutOfPrint, PlaceOrder
+from tests.types.contracts import (
+    CountOrders,
+    ForgetOrder,
+    Line,
+    Order,
+    OrderById,
+    OrderPlaced,
+    OrderPlaced2,
+    OutOfPrint,
+    PlaceOrder,
+    PlaceOrder2,
+    Unpayable,
+    newer_command,
+    older_answer,
+)
 
 
 class Gateway:
@@ -194,3 +212,47 @@ v1.patch("/stock/{isbn}", Take)
 v1.delete("/stock/{isbn}", Drop, auth=role("staff", "owner") & scope("stock:drop"))
 v1.get("/stock", StockOf, auth=public)
 app = App("shop", modules=[stock, other, nothing], apis=[v1])
+
+
+orders = Module("orders")
+
+
+def older_versions() -> None:
+    unpaid = recast(Unpayable, OutOfPrint).by(lambda failure: OutOfPrint(isbn=failure.currency))
+    orders.upcast(PlaceOrder, PlaceOrder2).by(up=newer_command, down=older_answer, fails=(unpaid,))
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=lambda cmd: PlaceOrder2(request_id=cmd.request_id, lines=cmd.lines, currency="EUR"),
+        down=lambda placed: Order(order_id=placed.order_id, lines=(), total_cents=0),
+    )
+
+
+@orders.upcast_event(OrderPlaced, OrderPlaced2)
+def placed_in_euros(event: OrderPlaced) -> OrderPlaced2:
+    return OrderPlaced2(order_id=event.order_id, currency="EUR")
+
+
+@contract("stock.list", v=1)
+class ListStock(Query[Page[Stock]]):
+    after: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+@stock.handle(ListStock)
+async def list_stock(query: ListStock, view: View) -> Page[Stock]:
+    found = await page(
+        view, Stock, "select * from stock where copies > :least", order=("-copies", "isbn"), after=query.after,
+        limit=query.limit, least=0,
+    )
+    assert_type(found, Page[Stock])
+    assert_type(found.next, str | None)
+    return found
+
+
+async def all_pages(ctx: Ctx) -> int:
+    count, after = 0, None
+    while True:
+        found = await ctx.ask(ListStock(after=after))
+        assert_type(found.items, tuple[Stock, ...])
+        count, after = count + len(found.items), found.next
+        if after is None:
+            return count

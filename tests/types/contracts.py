@@ -55,3 +55,33 @@ class OrderPlaced(Event):
 @contract("orders.forgotten", v=1)
 class OrderForgotten(Event):
     order_id: str
+
+
+class Placed(Value):
+    order_id: str
+    currency: str
+
+
+class Unpayable(Failure, status=402):
+    currency: str
+
+
+@contract("orders.place", v=2, fails=(OutOfPrint, Unpayable), idempotent="request_id")
+class PlaceOrder2(Command[Placed]):
+    request_id: str
+    lines: tuple[Line, ...]
+    currency: str
+
+
+@contract("orders.placed", v=2, key="order_id")
+class OrderPlaced2(Event):
+    order_id: str
+    currency: str
+
+
+def newer_command(cmd: PlaceOrder) -> PlaceOrder2:
+    return PlaceOrder2(request_id=cmd.request_id, lines=cmd.lines, currency="EUR")
+
+
+def older_answer(placed: Placed) -> Order:
+    return Order(order_id=placed.order_id, lines=(), total_cents=0)

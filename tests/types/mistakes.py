@@ -16,6 +16,7 @@ from headwater import (
     Failure,
     Identity,
     Module,
+    Page,
     Query,
     Retry,
     Tx,
@@ -23,6 +24,8 @@ from headwater import (
     Value,
     View,
     contract,
+    page,
+    recast,
     role,
 )
 from tests.types.contracts import (
@@ -33,8 +36,14 @@ from tests.types.contracts import (
     OrderById,
     OrderForgotten,
     OrderPlaced,
+    OrderPlaced2,
     OutOfPrint,
+    Placed,
     PlaceOrder,
+    PlaceOrder2,
+    Unpayable,
+    newer_command,
+    older_answer,
 )
 
 shop = Module("shop", uses=["orders"])
@@ -512,3 +521,106 @@ def rule_about_text() -> None:
 
 def auth_as_text() -> None:
     Api("v2", auth="public")  # error: public, authenticated or role(...)
+
+
+# --- older versions -----------------------------------------------------------------------------------
+
+
+def upcast_of_the_newer_one() -> None:
+    orders.upcast(PlaceOrder2, PlaceOrder).by(
+        up=newer_command,  # error: the older one comes first
+        down=lambda order: Placed(order_id=order.order_id, currency="EUR"),
+    )
+
+
+def upcast_to_another_command() -> None:
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=lambda cmd: ForgetOrder(order_id=cmd.request_id),  # error: that is no PlaceOrder2
+        down=older_answer,
+    )
+
+
+def upcast_that_reads_a_newer_field() -> None:
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=lambda cmd: PlaceOrder2(request_id="1", lines=(), currency=cmd.currency),  # error: PlaceOrder has none
+        down=older_answer,
+    )
+
+
+def downcast_that_answers_as_the_newer_one() -> None:
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=newer_command,
+        down=lambda placed: placed,  # error: callers of the older version get an Order
+    )
+
+
+def downcast_that_may_have_no_answer() -> None:
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=newer_command,
+        down=lambda placed: None,  # error: PlaceOrder always answers with an Order
+    )
+
+
+def upcast_one_way() -> None:
+    orders.upcast(PlaceOrder, PlaceOrder2).by(up=newer_command)  # error: down is missing
+
+
+def upcast_of_an_event_as_a_command() -> None:
+    orders.upcast(OrderPlaced, OrderPlaced2)  # error: upcast_event
+
+
+def recast_as_something_else() -> None:
+    recast(Unpayable, OutOfPrint).by(lambda failure: failure)  # error: by makes an OutOfPrint
+
+
+def recast_that_reads_what_is_not_there() -> None:
+    recast(Unpayable, OutOfPrint).by(lambda failure: OutOfPrint(isbn=failure.isbn))  # error: Unpayable has no isbn
+
+
+def recast_of_an_error() -> None:
+    recast(ValueError, OutOfPrint).by(lambda failure: OutOfPrint(isbn="1"))  # error: refusals are Failures
+
+
+def recast_that_says_nothing() -> None:
+    orders.upcast(PlaceOrder, PlaceOrder2).by(
+        up=newer_command, down=older_answer, fails=(recast(Unpayable, OutOfPrint),)  # error: by(...) is missing
+    )
+
+
+@orders.upcast_event(OrderPlaced, OrderPlaced2)  # error: it makes an OrderPlaced2
+def event_upcast_to_another(event: OrderPlaced) -> OrderForgotten:
+    return OrderForgotten(order_id=event.order_id)
+
+
+@orders.upcast_event(OrderPlaced, OrderPlaced2)  # error: it takes an OrderPlaced
+def event_upcast_of_another(event: OrderForgotten) -> OrderPlaced2:
+    return OrderPlaced2(order_id=event.order_id, currency="EUR")
+
+
+@orders.upcast_event(OrderPlaced, OrderPlaced2)  # error: an upcast does not wait
+async def event_upcast_that_waits(event: OrderPlaced) -> OrderPlaced2:
+    return OrderPlaced2(order_id=event.order_id, currency="EUR")
+
+
+def event_upcast_of_a_command() -> None:
+    orders.upcast_event(PlaceOrder, PlaceOrder2)  # error: upcast
+
+
+# --- pages --------------------------------------------------------------------------------------------
+
+
+async def page_without_an_order(view: View) -> None:
+    await page(view, Order, "select * from orders", after=None, limit=1)  # error: order= is missing
+
+
+async def page_ordered_by_text(view: View) -> None:
+    await page(view, Order, "select * from orders", order="order_id", after=None, limit=1)  # error: a tuple of fields
+
+
+async def page_of_something_else(view: View) -> Page[Order]:
+    return await page(view, Line, "select 1", order=("isbn",), after=None, limit=1)  # error: these are Lines
+
+
+async def page_that_nobody_awaits(view: View) -> None:
+    found = page(view, Order, "select * from orders", order=("order_id",), after=None, limit=1)
+    print(found.next)  # error: await is missing

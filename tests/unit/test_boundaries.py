@@ -103,6 +103,10 @@ def test_clean_code_is_clean(project: Path, body: str) -> None:
         ('await tx.execute(f"delete from t where id = {cmd.x}")', "", "[]", "built-sql", 9),
         ('await tx.fetch_one(int, "select 1 where 1 = " + cmd.x)', "", "[]", "built-sql", 9),
         ('await tx.execute("delete from {}".format(cmd.x))', "", "[]", "built-sql", 9),
+        (
+            'await page(tx, int, f"select {cmd.x}", order=("x",), after=None, limit=1)', "from headwater import page", "[]",
+            "built-sql", 9,
+        ),
         ('sql = "delete from %s" % cmd.x\n    await tx.execute(sql)', "", "[]", "built-sql", 10),
         ("time.time()", "import time", "[]", "not-replayable", 9),
         ("datetime.now()", "from datetime import datetime", "[]", "not-replayable", 9),

@@ -64,7 +64,7 @@ async def administered(
         profiler=Profiler(StackSampler, parts.executor),
     )
     if listener is not None:
-        source = ToldSource(app, node, admin.see)
+        source = ToldSource(app, node, admin.see, admin.kept)
         admin.show(Dashboard(source, executor=parts.executor, token=secrets.token_urlsafe(24)).pages, first=FIRST_PAGE)
     limits = Limits(connections=CONNECTIONS, body_bytes=BODY_BYTES)
     inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)

@@ -19,6 +19,7 @@ def routes(as_json: bool) -> None:
     """List every route: method, path, contract, who may use it, handler."""
     app = the_app(project_of())
     handlers = {c: h.where for m in app.modules for c, h in m.handlers.items()}
+    handlers |= {c: u.where for m in app.modules for c, u in m.upcasts.items()}
     rows = [
         {
             "method": r.method, "path": r.path, "contract": r.contract.wire_name, "status": r.status,

@@ -18,6 +18,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "check": ("headwater.cli.inspect:check", "Check boundaries, contracts and configuration."),
+    "client": ("headwater.cli.client:client", "Write a typed client of the application."),
     "dead": ("headwater.cli.data:dead", "Deliveries that were given up: list, show, replay, drop."),
     "dev": ("headwater.cli.dev:dev", "Run, reload on change, deliver events badly on purpose."),
     "events": ("headwater.cli.data:events", "Look at events: tail, show."),

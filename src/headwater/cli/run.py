@@ -61,7 +61,9 @@ def run(
         if workers > 1:
             settings = msgspec.structs.replace(settings, instance=SystemIds().new())
             listeners += [listen(settings.host, settings.port, shared=True) for _ in range(workers - 1)]
-            supervisor = Supervisor(settings, count=workers, listeners=_open(listeners), admin=admin)
+            for one in (*listeners, *([] if admin is None else [admin])):
+                one.listen(BACKLOG)  # clients queue there before anybody serves
+            supervisor = Supervisor(settings, count=workers, listeners=listeners, admin=admin)
             announce(settings, said, workers)
             ctx.exit(supervisor.run())
         _serve_here(app, settings, said, listener, admin)
@@ -71,13 +73,6 @@ def run(
             one.close()
         if admin is not None:
             admin.close()
-
-
-def _open(listeners: list[socket.socket]) -> list[socket.socket]:
-    """Let clients queue at sockets before anybody serves there."""
-    for listener in listeners:
-        listener.listen(BACKLOG)
-    return listeners
 
 
 def listen_admin(settings: Settings, topology: Topology, *, shared: bool) -> socket.socket | None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from headwater.edge.auth import Guard
 from headwater.edge.hosting import awaited
 from headwater.edge.http import Request, Response
+from headwater.edge.paging import NextLink
 from headwater.edge.problems import problem, problem_of
 from headwater.edge.reading import Reading
 from headwater.edge.refusals import Refused
@@ -67,7 +68,8 @@ class CompiledRoute:
         self._fixed = b"content-type: application/json\r\n" + self._plain_fixed
         tagged = route.http_cache is not None
         self._represented = Representation(route.status, fixed=self._plain_fixed, tagged=tagged, packers=packers)
-        self._simple = not tagged  # whether a request without particular wishes gets just its JSON
+        self._next = NextLink.of(contract)
+        self._simple = not tagged and self._next is None  # whether a plain request gets just its JSON
 
     def admit(self, request: Request) -> Response | None:
         """Return a refusal, decided from the head alone."""
@@ -77,8 +79,8 @@ class CompiledRoute:
                 self._refuse()
             for gate in self._before:
                 request.more += gate(request)
-            if not (request.plain and self._open):
-                request.identity = self._guard(request)
+            request.identity = self._guard(request)
+            if not request.plain:
                 accept = request.headers.get(b"accept")
                 request.packed = accept is not None and accepted(accept) is not JSON
             for gate in self._after:
@@ -100,7 +102,10 @@ class CompiledRoute:
     def start(self, request: Request) -> Response | Waiting:
         """Answer one request, as far as that goes without waiting."""
         if not request.id:
-            if request.plain and self._free and self._rank <= self._node.lowest:
+            if (
+                request.plain and self._free and self._rank <= self._node.lowest
+                and b"authorization" not in request.headers
+            ):
                 request.id = self._new_id()
             else:
                 refused = self.admit(request)
@@ -146,6 +151,8 @@ class CompiledRoute:
             response = self._nothing(request)
         else:
             response = self._represented.of(result, request)
+            if self._next is not None:
+                response.headers += self._next.headers(result, request)
         if context.token and not self._query:
             response.headers += (token_header(context.token),)
         return self._finished(response, request)

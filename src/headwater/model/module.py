@@ -17,6 +17,7 @@ from headwater.errors import ConfigurationError
 from headwater.model.contract import Contract, contract_of
 from headwater.model.identity import Identity
 from headwater.model.message import Event, Message, Value
+from headwater.model.upcast import EventUpcast, Upcast, Upcasts
 
 __all__ = ["Handler", "Module", "Projection", "Retry", "Rule", "Subscription"]
 
@@ -28,6 +29,9 @@ M_co = TypeVar("M_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 M = TypeVar("M")
 R = TypeVar("R")
+M2 = TypeVar("M2")
+R2 = TypeVar("R2")
+E2 = TypeVar("E2", bound=Event)
 
 Rule = Callable[[Identity, V], bool]
 """Tells whether somebody may have to do with one thing."""
@@ -123,6 +127,10 @@ class _On(Protocol[E]):
     ) -> Callable[Concatenate[E, P], Awaitable[None]]: ...
 
 
+class _UpcastEvent(Protocol[E, E2]):
+    def __call__(self, function: Callable[[E], E2], /) -> Callable[[E], E2]: ...
+
+
 class Projection:
     """A read model: tables filled from events only, so they can be filled again.
 
@@ -174,6 +182,8 @@ class Module:
         self.handlers: dict[type[Message], Handler] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.rules: dict[type[Value], Rule[Any]] = {}
+        self.upcasts: dict[type[Message], Upcast] = {}
+        self.event_upcasts: dict[type[Message], EventUpcast] = {}
 
     @property
     def where(self) -> str:
@@ -197,7 +207,7 @@ class Module:
                 raise ConfigurationError(
                     f"{contract.wire_name} is an event: subscribe with @{self.name}.on(...)", where=where(function)
                 )
-            self._own(contract, function)
+            self._own(contract, where(function))
             if contract.message in self.handlers:
                 raise ConfigurationError(f"{contract.wire_name} has a handler already", where=where(function))
             self.handlers[contract.message] = Handler(contract, function, _local_names())
@@ -254,6 +264,39 @@ class Module:
 
         return register
 
+    def upcast(self, old: _Spec[M, R], to: _Spec[M2, R2]) -> Upcasts[M, R, M2, R2]:
+        """Serve an older version of a command or query with the handler of a newer one.
+
+            orders.upcast(PlaceOrderV1, PlaceOrder).by(up=..., down=...)
+
+        It is one call: one transaction, the older version's deadline, and the newer version's idempotency key, so
+        that a repeat through another version happens once too. Raises ConfigurationError.
+        """
+        before, after = contract_of(old), contract_of(to)  # type: ignore[arg-type]
+        at = _caller()
+        self._own(before, at)
+        if before.message in self.upcasts:
+            raise ConfigurationError(f"{before.wire_name} has an upcast already", where=at)
+        upcast = self.upcasts[before.message] = Upcast(before, after, at)
+        return Upcasts(upcast)
+
+    def upcast_event(self, old: type[E], to: type[E2]) -> _UpcastEvent[E, E2]:
+        """Deliver an older version of an event to subscribers of a newer one: `def up(old) -> new`.
+
+        Subscriptions that handle the older version themselves go on to do so. The function is pure; an event for
+        which it raises is a dead letter at once. Raises ConfigurationError.
+        """
+
+        def register(function: Callable[[E], E2]) -> Callable[[E], E2]:
+            before, at = contract_of(old), where(function)
+            self._own(before, at)
+            if before.message in self.event_upcasts:
+                raise ConfigurationError(f"{before.wire_name} has an upcast already", where=at)
+            self.event_upcasts[before.message] = EventUpcast(before, contract_of(to), function, at)
+            return function
+
+        return register
+
     def projection(self, name: str, *, tables: Names, retry: Retry | None = None) -> Projection:
         """Declare a read model over `tables`, fed from the beginning and rebuildable while serving."""
         if not tables or isinstance(tables, str):
@@ -279,13 +322,19 @@ class Module:
         self.subscriptions[subscription.name] = subscription
         return subscription
 
-    def _own(self, contract: Contract, function: Callable[..., Any]) -> None:
+    def _own(self, contract: Contract, at: str) -> None:
         if contract.module != self.name:
             raise ConfigurationError(
                 f"module {self.name} cannot handle {contract.wire_name}: the first word of a contract's name is "
                 f"the module that owns it; handle it in module {contract.module}, or rename the contract",
-                where=where(function),
+                where=at,
             )
+
+
+def _caller() -> str:
+    """Return `file:line` of whoever called a method of a module."""
+    frame = sys._getframe(2)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _local_names() -> Mapping[str, Any]:

@@ -289,7 +289,7 @@ def _walk(hint: Any, value: Any, path: str, errors: list[FieldError], depth: int
         return
     for kind in _kinds(hint):
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
-            if _is_another(kind, value):
+            if not _is_tagged(kind, value):
                 continue
             _walk_struct(kind, value, path, errors, depth + 1)
             return
@@ -305,6 +305,12 @@ def _walk(hint: Any, value: Any, path: str, errors: list[FieldError], depth: int
     _walk_untyped(value, path, errors)
     if len(errors) == before:
         _convert(hint, value, path, errors)
+
+
+def _is_tagged(kind: type[msgspec.Struct], value: Mapping[str, Any]) -> bool:
+    """Whether an object says that it is of a kind, where kinds are told apart by what objects say."""
+    config = kind.__struct_config__
+    return config.tag is None or value.get(config.tag_field or "") == config.tag
 
 
 def _walk_untyped(value: Any, path: str, errors: list[FieldError]) -> None:
@@ -328,8 +334,8 @@ def _walk_struct(
 ) -> None:
     fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
     before = len(errors)
+    known = ", ".join(fields)
     tag = kind.__struct_config__.tag_field
-    known = ", ".join(fields if tag is None else (tag, *fields))
     errors += [
         FieldError(f"{path}/{_escape(name)}", f"there is no such field; known: {known}")
         for name in value
@@ -342,12 +348,6 @@ def _walk_struct(
             errors.append(FieldError(f"{path}/{name}", "the field is missing"))
     if len(errors) == before and depth:
         _convert(kind, value, path, errors)
-
-
-def _is_another(kind: type[msgspec.Struct], value: Mapping[str, Any]) -> bool:
-    """Whether an object says of itself that it is of another type than this one."""
-    config = kind.__struct_config__
-    return config.tag_field is not None and value.get(config.tag_field) != config.tag
 
 
 def _plainly_wrong(value: Any, path: str, errors: list[FieldError]) -> bool:

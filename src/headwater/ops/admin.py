@@ -18,8 +18,9 @@ from headwater.ops.access import Access
 from headwater.ops.aims import alert, budget_left, burn
 from headwater.ops.figures import Figures
 from headwater.ops.health import Health
+from headwater.ops.kept import Kept, joined, kept_by
 from headwater.ops.merging import merge
-from headwater.ops.peers import Peers, Silent
+from headwater.ops.peers import KEPT_PATH, SNAPSHOT_PATH, Peers, Silent
 from headwater.ops.profile import Profiler, collapsed, speedscope
 from headwater.ops.prometheus import OPEN_METRICS, TEXT, render
 from headwater.ops.snapshot import Snapshot
@@ -80,7 +81,9 @@ class Admin:
 
     async def tell(self, request: Request) -> Response:
         """Answer another worker of this instance. Whoever can connect may ask."""
-        own: dict[bytes, Answer] = {b"/snapshot.msgpack": self._own, b"/profile": self._own_profile}
+        own: dict[bytes, Answer] = {
+            SNAPSHOT_PATH.encode(): self._own, KEPT_PATH.encode(): self._own_kept, b"/profile": self._own_profile,
+        }
         try:
             return await own.get(request.path, _nothing)(request)
         except Exception as error:
@@ -97,6 +100,10 @@ class Admin:
             backlogs = ()
         mine = msgspec.structs.replace(mine, missing=tuple(missing), backlogs=backlogs)
         return merge([mine, *others])
+
+    async def kept(self) -> Kept:
+        """Return slow statements and recent traces of all workers together."""
+        return joined([kept_by(self._node), *await self._peers.kept()])
 
     def _find(self, request: Request) -> Answer:
         path = decode_text(request.path, "the path")
@@ -130,6 +137,9 @@ class Admin:
 
     async def _own(self, _request: Request) -> Response:
         return Response(200, msgspec.msgpack.encode(await self._figures.snapshot()), (_PACKED,))
+
+    async def _own_kept(self, _request: Request) -> Response:
+        return Response(200, msgspec.msgpack.encode(kept_by(self._node)), (_PACKED,))
 
     async def _slo(self, _request: Request) -> Response:
         seen = await self.see()

@@ -6,19 +6,23 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from headwater.errors import HeadwaterError
+from headwater.model.message import Value
+from headwater.ops.kept import Kept
 from headwater.ops.snapshot import Missing, Snapshot
 
-__all__ = ["SNAPSHOT_PATH", "Peers", "Silent", "socket_path"]
+__all__ = ["KEPT_PATH", "SNAPSHOT_PATH", "Peers", "Silent", "socket_path"]
 
 SNAPSHOT_PATH = "/snapshot.msgpack"
+KEPT_PATH = "/kept.msgpack"
 PEER_SECONDS = 1.0
 ANSWER_BYTES_MOST = 64 * 1024 * 1024
 _SUN_PATH = 100
-_decoder = msgspec.msgpack.Decoder(Snapshot)
+V = TypeVar("V", bound=Value)
 
 
 class Silent(HeadwaterError):
@@ -48,16 +52,23 @@ class Peers:
 
     async def snapshots(self) -> tuple[list[Snapshot], list[Missing]]:
         """Return what every worker tells of itself, and who does not."""
-        answers = await asyncio.gather(*(self._snapshot(slot) for slot in self._slots))
+        return await self._all(SNAPSHOT_PATH, Snapshot)
+
+    async def kept(self) -> list[Kept]:
+        """Return what every worker that tells has kept."""
+        return (await self._all(KEPT_PATH, Kept))[0]
+
+    async def _all(self, path: str, kind: type[V]) -> tuple[list[V], list[Missing]]:
+        answers = await asyncio.gather(*(self._one(slot, path, kind) for slot in self._slots))
         return (
-            [answer for answer in answers if isinstance(answer, Snapshot)],
+            [answer for answer in answers if isinstance(answer, kind)],
             [answer for answer in answers if isinstance(answer, Missing)],
         )
 
-    async def _snapshot(self, slot: int) -> Snapshot | Missing:
+    async def _one(self, slot: int, path: str, kind: type[V]) -> V | Missing:
         try:
-            _, _, body = await self.get(slot, SNAPSHOT_PATH, within=PEER_SECONDS)
-            return _decoder.decode(body)
+            _, _, body = await self.get(slot, path, within=PEER_SECONDS)
+            return msgspec.msgpack.decode(body, type=kind)
         except (Silent, msgspec.MsgspecError) as error:
             return Missing(slot=slot, reason=str(error))
 

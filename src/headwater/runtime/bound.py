@@ -149,6 +149,16 @@ class Endpoint:
         self._copy_result = parts.encode or not shareable(contract.result)
         self._clean = clean or contract.kind == "query"
 
+    @property
+    def runs(self) -> Runs:
+        """How it is run, without what stands around it."""
+        return self._run, self._outer
+
+    @property
+    def clean(self) -> bool:
+        """Whether NotExecuted from its handler can be believed."""
+        return self._clean
+
     def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
         """Call from outside, under the context's deadline. Ends as `near`."""
         return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)

@@ -39,6 +39,7 @@ from headwater.runtime.rebuild import Rebuilder
 from headwater.runtime.scope import NodeCtx
 from headwater.runtime.sends import SendPump
 from headwater.runtime.tally import Tally
+from headwater.runtime.upcasting import UpcastCodec, in_order, older_events, upcast_runs
 from headwater.runtime.wakeful import Wakeful
 
 __all__ = ["Node"]
@@ -74,6 +75,7 @@ class Node:
         self.lowest = -1
         self._level_at = self._level_below = 0.0
         self._quiet = asyncio.Event()
+        self._event_upcasts = {old: up for m in app.modules for old, up in m.event_upcasts.items()}
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -241,6 +243,7 @@ class Node:
             for handler in bound.module.handlers.values():
                 if handler.contract.message not in self.table:
                     self._enter(await self._endpoint(bound, handler))
+            self._enter_older(bound)
         by_version = {(e.contract.name, e.contract.version): e for e in self.table.values()}
         for bound in self._bound.values():
             for endpoint in self.table.values():
@@ -252,6 +255,13 @@ class Node:
                 await self._subscribe(bound, subscription)
             self.workers.append(SendPump(bound, by_version, self.parts))
         self.workers.append(Housekeeper(self.stores, self.parts))
+
+    def _enter_older(self, bound: BoundModule) -> None:
+        for upcast in in_order(bound.module.upcasts.values(), bound.module.handlers):
+            if upcast.old.message not in self.table:
+                newer = self.table[upcast.new.message]
+                runs = upcast_runs(upcast, newer.runs, bound.store)
+                self._enter(Endpoint(upcast.old, bound, runs, self.parts, handler=newer.handler, clean=newer.clean))
 
     def _enter(self, endpoint: Endpoint) -> None:
         self.table[endpoint.contract.message] = endpoint
@@ -297,6 +307,10 @@ class Node:
                 EventCodec(contract), caller(handler, read, values, self.parts), begin
             )
         logs = self._logs(subscription)
+        for older, ups, event in older_events(subscription, self._event_upcasts):
+            newer = reactions[contract_of(event).name, contract_of(event).version]
+            codec = UpcastCodec(older, ups, newer.codec)
+            reactions[older.name, older.version] = Reaction(codec, newer.call, newer.begin)
         self.workers.append(Pump(subscription, bound, logs, self.parts, reactions, waits=waits))
         if subscription.tables:
             self.workers.append(Rebuilder(subscription, bound, logs, self.parts, reactions))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import inspect as shape
@@ -76,7 +76,7 @@ def _walk(info: Any, *, immutable: bool, seen: list[Any]) -> bool:
         if info.cls in seen:
             return True
         seen.append(info.cls)
-        if immutable and not info.cls.__struct_config__.frozen:
+        if immutable and not (get_origin(info.cls) or info.cls).__struct_config__.frozen:
             return False
         return all(_walk(f.type, immutable=immutable, seen=seen) for f in info.fields)
     return False

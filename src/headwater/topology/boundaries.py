@@ -17,6 +17,7 @@ from msgspec import Struct
 from headwater.model.app import App
 from headwater.model.contract import Contract
 from headwater.model.module import Handler, Module
+from headwater.model.page import page
 
 __all__ = ["Finding", "Source", "check_boundaries", "handlers_of", "messages_named", "sources_of"]
 
@@ -218,6 +219,9 @@ def _has_code(package: str) -> bool:
 def messages_named(app: App) -> list[Contract]:
     """Every contract that the application's tables, handlers and contracts packages name, once."""
     named = [h.contract for m in app.modules for h in handlers_of(m)] + [r.contract for a in app.apis for r in a.routes]
+    for module in app.modules:
+        for upcasts in (module.upcasts, module.event_upcasts):
+            named += [contract for upcast in upcasts.values() for contract in (upcast.old, upcast.new)]
     packages = dict.fromkeys(c.message.__module__ for c in named)
     for package in packages:
         for value in vars(sys.modules.get(package, object)).values():
@@ -325,13 +329,16 @@ def _calls(
 
 def _sql(source: Source, function: Function, names: Mapping[str, Any]) -> Iterator[Finding]:
     for call in _calls_in(function):
-        if not (isinstance(call.func, ast.Attribute) and call.func.attr in _SQL_AT and _is_rows(call.func, function)):
+        if isinstance(call.func, ast.Name) and names.get(call.func.id) is page:
+            verb, at = "page", 2
+        elif isinstance(call.func, ast.Attribute) and call.func.attr in _SQL_AT and _is_rows(call.func, function):
+            verb, at = call.func.attr, _SQL_AT[call.func.attr]
+        else:
             continue
-        at = _SQL_AT[call.func.attr]
         if len(call.args) > at and _is_built(call.args[at], function, names):
             yield Finding(
                 code="built-sql", severity="error", where=source.at(call),
-                message=f"{call.func.attr}: this SQL is put together from values",
+                message=f"{verb}: this SQL is put together from values",
                 fix="write the values as named parameters: execute('... where id = :id', id=...)",
             )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from headwater.errors import BoundaryError
+from headwater.errors import BoundaryError, ConfigurationError
 from headwater.model.app import App
 from headwater.model.module import where
+from headwater.runtime.upcasting import in_order
 from headwater.topology.boundaries import Finding, check_boundaries, handlers_of, messages_named
 
 __all__ = ["Finding", "check_app", "require_boundaries"]
@@ -15,7 +16,7 @@ __all__ = ["Finding", "check_app", "require_boundaries"]
 
 def check_app(app: App) -> list[Finding]:
     """Return all findings, errors first; empty when the application is clean."""
-    found = [*check_boundaries(app), *_contracts(app), *_routes(app), *_subscriptions(app)]
+    found = [*check_boundaries(app), *_contracts(app), *_routes(app), *_upcasts(app), *_subscriptions(app)]
     return sorted(found, key=lambda f: f.severity == "warning")
 
 
@@ -48,7 +49,7 @@ def _contracts(app: App) -> Iterator[Finding]:
 
 
 def _routes(app: App) -> Iterator[Finding]:
-    handled = {message for module in app.modules for message in module.handlers}
+    handled = {message for module in app.modules for message in (*module.handlers, *module.upcasts)}
     for api in app.apis:
         for route in api.routes:
             if route.contract.message not in handled:
@@ -63,6 +64,17 @@ def _routes(app: App) -> Iterator[Finding]:
                     message=f"{route.method} {route.path} does not say who may use it",
                     fix="write auth=public, auth=authenticated or auth=role('...')",
                 )
+
+
+def _upcasts(app: App) -> Iterator[Finding]:
+    for module in app.modules:
+        try:
+            in_order(module.upcasts.values(), module.handlers)
+        except ConfigurationError as error:
+            yield Finding(
+                code="bad-upcast", severity="error", where=error.where or module.where, message=str(error),
+                fix="each older version has one upcast that leads to a version with a handler",
+            )
 
 
 def _subscriptions(app: App) -> Iterator[Finding]:

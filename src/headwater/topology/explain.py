@@ -35,7 +35,7 @@ def explain(app: App, name: str) -> list[dict[str, Any]]:
 
 def _chain(app: App, contract: Contract, sources: list[Source]) -> dict[str, Any]:
     module = next((m for m in app.modules if m.name == contract.module), None)
-    handler = module.handlers.get(contract.message) if module else None
+    handler, through = _handler(module, contract) if module else (None, [])
     emits = _sent(handler, sources, ("emit",)) if handler else [contract] if contract.kind == "event" else []
     return {
         "contract": contract.wire_name, "kind": contract.kind, "module": contract.module,
@@ -49,7 +49,7 @@ def _chain(app: App, contract: Contract, sources: list[Source]) -> dict[str, Any
             }
             for a in app.apis for r in a.routes if r.contract is contract
         ],
-        "layers": _layers(contract, handler) if handler else [],
+        "layers": [*_layers(contract, handler), *through] if handler else [],
         "handler": {"function": handler.function.__qualname__, "where": handler.where} if handler else None,
         "data": _data(handler, module) if handler and module else None,
         "calls": [c.wire_name for c in _sent(handler, sources, ("call", "ask"))] if handler else [],
@@ -58,6 +58,17 @@ def _chain(app: App, contract: Contract, sources: list[Source]) -> dict[str, Any
         "emitted_by": _emitters(app, contract, sources) if contract.kind == "event" else [],
         "uses": list(module.uses) if module else [],
     }
+
+
+def _handler(module: Module, contract: Contract) -> tuple[Handler | None, list[str]]:
+    """Return what handles a contract, and the versions that lead there."""
+    through: list[str] = []
+    message = contract.message
+    while message not in module.handlers and message in module.upcasts:
+        newer = module.upcasts[message].new
+        through.append(f"upcast to {newer.wire_name} ({module.upcasts[message].where})")
+        message = newer.message
+    return module.handlers.get(message), through
 
 
 def _layers(contract: Contract, handler: Handler) -> list[str]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headwater import Command, Failure, Meta, Query, Value, contract
+from headwater import Command, Cursor, Meta, Page, Query, Value, contract
 from shop.contracts.words import Cents, ProductId
 
-__all__ = [
-    "BadCursor", "Price", "PricesOf", "Product", "ProductById", "ProductPage", "PutProduct", "SearchProducts",
-]
+__all__ = ["Price", "PricesOf", "Product", "ProductById", "PutProduct", "SearchProducts"]
 
 
 class Product(Value):
@@ -20,24 +18,11 @@ class Product(Value):
     price_cents: int
 
 
-class ProductPage(Value):
-    """Some products; `next_cursor` leads to the next ones, None when there are no more."""
-
-    items: tuple[Product, ...]
-    next_cursor: str | None
-
-
 class Price(Value):
     """What one product costs now."""
 
     product_id: str
     price_cents: int
-
-
-class BadCursor(Failure, status=400):
-    """The cursor is not one that a page gave out."""
-
-    cursor: str
 
 
 @contract("catalog.put", v=1)
@@ -56,13 +41,13 @@ class ProductById(Query[Product | None]):
     product_id: ProductId
 
 
-@contract("catalog.search", v=1, fails=(BadCursor,), within="2s")
-class SearchProducts(Query[ProductPage]):
+@contract("catalog.search", v=1, within="2s")
+class SearchProducts(Query[Page[Product]]):
     """Products whose id or description contains the text, in order of their ids."""
 
     search: Annotated[str, Meta(max_length=100)] = ""
+    after: Cursor | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
 
 
 @contract("catalog.prices_of", v=1, within="1s")

@@ -21,7 +21,7 @@ export function finding({ take, seen }) {
     running?.abort();
     const mine = (running = new AbortController());
     const text = from === null ? field.value.trim() : shown;
-    const query = new URLSearchParams({ search: text, limit: "20", ...(from ? { cursor: from } : {}) });
+    const query = new URLSearchParams({ search: text, limit: "20", ...(from ? { after: from } : {}) });
     for (let attempt = 0; ; attempt += 1) {
       const answer = await ask("GET", `/v1/products?${query}`, { signal: mine.signal });
       if (mine.signal.aborted) return;
@@ -44,7 +44,7 @@ export function finding({ take, seen }) {
     if (further) list.append(...items);
     else list.replaceChildren(...items);
     if (further) list.children[before]?.querySelector("button").focus();
-    cursor = page.next_cursor;
+    cursor = page.next;
     shown = text;
     more.hidden = cursor === null;
     status.textContent = told(list.childElementCount, text);

@@ -1,4 +1,4 @@
-"""What the dashboard sees of its own process alone: dead letters, slow statements, recent traces."""
+"""What the dashboard sees for itself: the arrows that the code could send, and the dead letters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from headwater.errors import HeadwaterError
 from headwater.model.app import App
 from headwater.ops.dashboard.drawn import arrows_of
 from headwater.ops.dashboard.seen import Arrow, Dead
-from headwater.ports import SlowStatement, Store, TraceRecord
+from headwater.ports import Store
 from headwater.runtime import operate
 from headwater.runtime.node import Node
 
 __all__ = ["Near"]
 
 DEAD_MOST = 20
-TRACES_MOST = 100
 ACT_SECONDS = 10.0
 
 
@@ -30,11 +29,6 @@ class Near:
         if self._arrows is None:
             self._arrows = await self._node.parts.executor.run(lambda: arrows_of(self._app))
         return self._arrows
-
-    def kept(self) -> tuple[tuple[SlowStatement, ...], tuple[TraceRecord, ...]]:
-        """Return slow statements and recent traces."""
-        tracer = self._node.parts.tracer
-        return ((), ()) if tracer is None else (tuple(tracer.slowest()), tuple(tracer.recent(TRACES_MOST)))
 
     async def dead(self) -> tuple[tuple[Dead, ...], int]:
         """Return the newest dead letters, and how many there are."""

@@ -11,6 +11,7 @@ from headwater.ops.dashboard.drawn import event_name
 from headwater.ops.dashboard.near import Near
 from headwater.ops.dashboard.seen import OUTSIDE, Arrow, Burn, ContractSeen, Process, Seen, Subscribed
 from headwater.ops.dashboard.words import duration
+from headwater.ops.kept import Kept
 from headwater.ops.snapshot import Objective, ProcessFigures, Snapshot, Window
 from headwater.runtime.node import Node
 
@@ -22,19 +23,23 @@ MINUTE, HOUR = 60.0, 3600.0
 
 
 class ToldSource(Near):
-    """Asks `tell` for the figures of all workers; traces, slow statements and dead letters are this process's view."""
+    """Asks `tell` and `kept` for what all workers tell; dead letters lie in the stores that they share."""
 
-    def __init__(self, app: App, node: Node, tell: Callable[[], Awaitable[Snapshot]], *, version: str = "") -> None:
+    def __init__(
+        self, app: App, node: Node, tell: Callable[[], Awaitable[Snapshot]], kept: Callable[[], Awaitable[Kept]], *,
+        version: str = "",
+    ) -> None:
         super().__init__(app, node)
         self._tell = tell
+        self._kept = kept
         self._version = version
 
     async def see(self) -> Seen:
         """Return what there is to see now."""
-        dead, (slow, traces) = await self.dead(), self.kept()
+        dead, kept = await self.dead(), await self._kept()
         return replace(
             seen_of(await self._tell(), await self.drawn()), version=self._version, dead=dead[0], dead_count=dead[1],
-            slow=slow, traces=traces,
+            slow=kept.slow, traces=kept.traces,
         )
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, urlsafe_b64encode
-
-from headwater import Module, Tx, View
+from headwater import Module, Page, Tx, View, page
 from shop.contracts.catalog import (
-    BadCursor,
     Price,
     PricesOf,
     Product,
     ProductById,
-    ProductPage,
     PutProduct,
     SearchProducts,
 )
@@ -50,32 +46,17 @@ async def prices_of(query: PricesOf, view: View) -> tuple[Price, ...]:
 
 
 @catalog.handle(SearchProducts)
-async def search(query: SearchProducts, view: View) -> ProductPage:
-    """Find a page of products. The cursor is the last id seen, so no page is counted through."""
-    found = await view.fetch_all(
-        Product,
-        r"""select * from product where product_id > :after
-        and (:text = '' or product_id like :like escape '\' or description like :like escape '\')
-        order by product_id limit :limit""",
-        after=_opened(query.cursor), text=query.search, like=_like(query.search), limit=query.limit + 1,
+async def search(query: SearchProducts, view: View) -> Page[Product]:
+    """Find a page of products."""
+    return await page(
+        view, Product,
+        r"""select * from product
+        where :text = '' or product_id like :like escape '\' or description like :like escape '\'""",
+        order=("product_id",), after=query.after, limit=query.limit, text=query.search, like=_like(query.search),
     )
-    items = tuple(found[: query.limit])
-    more = len(found) > len(items)
-    return ProductPage(items=items, next_cursor=_closed(items[-1].product_id) if more else None)
 
 
 def _like(text: str) -> str:
     for special in "\\%_":
         text = text.replace(special, f"\\{special}")
     return f"%{text}%"
-
-
-def _closed(product_id: str) -> str:
-    return urlsafe_b64encode(product_id.encode()).decode()
-
-
-def _opened(cursor: str | None) -> str:
-    try:
-        return b64decode((cursor or "").encode(), altchars=b"-_", validate=True).decode()
-    except ValueError:
-        raise BadCursor(cursor=cursor or "") from None

@@ -1,4 +1,4 @@
-"""Bare uvicorn, ASGI: no framework, no features."""
+"""A bare ASGI application: no framework, no features. Served by uvicorn and by granian."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ async def app(scope, receive, send):
         elif path.startswith("/v1/items/"):
             body = shared.item(path, scope["query_string"].decode())
         elif path.startswith("/v1/rows/"):
-            body = shared.row(DB, int(path[9:])) or b""
+            found = shared.row(DB, int(path[9:]))
+            status, body = (404, b"") if found is None else (200, found)
         else:
             status = 404
     except (msgspec.MsgspecError, ValueError, KeyError):

@@ -1,0 +1,1 @@
+"""A typed client for an application's outside face, written as source."""
