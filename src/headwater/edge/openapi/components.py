@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,9 +26,12 @@ class Components:
         messages = list(sent)
         out, out_parts = schema_parts(list(answered.values()), SCHEMAS)
         came, came_parts = schema_parts(messages, SCHEMAS)
-        self._answered = {owner: widened(schema) for owner, schema in zip(answered, out, strict=True)}
-        self._answered_parts = widened(out_parts)
-        names = {name: f"{name}Input" if name in out_parts else name for name in came_parts}
+        plain = {name: _readable(name, schema) for name, schema in {**out_parts, **came_parts}.items()}
+        names = {name: plain[name] + ("Input" if name in out_parts else "") for name in came_parts}
+        self._answered = {
+            owner: _renamed(widened(schema), plain) for owner, schema in zip(answered, out, strict=True)
+        }
+        self._answered_parts = {plain[name]: _renamed(widened(schema), plain) for name, schema in out_parts.items()}
         self._sent_parts: dict[str, dict[str, Any]] = {}
         for name, schema in came_parts.items():
             strict = tightened(schema if "." in name else closed(schema))
@@ -70,6 +74,12 @@ class Components:
             if name in parts and name not in self.schemas:
                 self.schemas[name] = parts[name]
                 self._keep(parts[name], parts)
+
+
+def _readable(name: str, schema: dict[str, Any]) -> str:
+    """Return a name that people would give: `Page[Product]` is PageOfProduct."""
+    title = str(schema.get("title", ""))
+    return "Of".join(re.findall(r"\w+", title)) if re.fullmatch(r"\w+(\[[\w\[\]]+\])", title) else name
 
 
 def _put(place: dict[str, dict[str, Any]], name: str, made: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ class OpenApi:
         return tuple(api.name for api in self._app.apis)
 
     def document(self, api: str) -> bytes:
-        """Return an API's document as JSON, the same bytes every time. Raises ConfigurationError for an unknown name."""
+        """Return an API's document as JSON, always the same bytes. Raises ConfigurationError for an unknown name."""
         return msgspec.json.format(msgspec.json.encode(self.tree(api)), indent=2) + b"\n"
 
     def tree(self, api: str) -> dict[str, Any]:

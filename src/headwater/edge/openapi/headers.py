@@ -27,7 +27,7 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": _header("Which kind of credential is asked for.", required=True),
     "Deprecation": _header("Since when a newer version should be used (RFC 9745).", pattern="^@[0-9]+$"),
     "Sunset": _header("When this version ends (RFC 8594)."),
-    "Link": _header("Where the newer version is."),
+    "Link": _header("Where the next page is (rel=next), or the newer version (rel=successor-version) (RFC 8288)."),
     "Accept-Ranges": _header("Parts of the file can be asked for.", const="bytes"),
     "Content-Range": _header("Which part of the file this is."),
     "Content-Disposition": _header("A stored file is never shown as a page.", const="attachment"),
@@ -36,7 +36,7 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
 REQUEST_HEADERS: dict[str, dict[str, Any]] = {
     "Request-Timeout": {
         "name": "Request-Timeout", "in": "header", "required": False,
-        "description": "Seconds that the caller waits, more than zero. It only shortens the time that is allowed anyway.",
+        "description": "Seconds that the caller waits, more than zero; it only shortens the time that is allowed.",
         "schema": {"type": "string", "pattern": _SECONDS}, "example": "0.8",
     },
     "Session-Token": {
@@ -103,6 +103,6 @@ def answer_headers(shape: Shape) -> dict[str, Any]:
         names.append("Deprecation")
     if route.sunset is not None:
         names.append("Sunset")
-    if route.successor is not None:
+    if route.successor is not None or shape.cursor is not None:
         names.append("Link")
     return {name: {"$ref": _REF + name} for name in names}

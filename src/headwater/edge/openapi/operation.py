@@ -6,7 +6,7 @@ import inspect
 from types import NoneType
 from typing import Any
 
-from headwater.edge.openapi.components import Components
+from headwater.edge.openapi.components import SCHEMAS, Components
 from headwater.edge.openapi.headers import answer_headers, understood
 from headwater.edge.openapi.refusals import responses_of
 from headwater.edge.openapi.samples import MISSING, sample
@@ -81,7 +81,7 @@ def _who(auth: Auth) -> str:
 def _security(auth: Auth | None, schemes: tuple[str, ...]) -> list[dict[str, list[str]]]:
     """Return the ways to be let in: one of several roles, with all of several scopes."""
     if auth is None or auth.kind == "public":
-        return [{}, *({scheme: [] for scheme in (one,)} for one in schemes)]
+        return [{}, *[dict[str, list[str]]({scheme: []}) for scheme in schemes]]
     return [{scheme: [*role, *auth.scopes]} for scheme in schemes for role in ([[r] for r in auth.roles] or [[]])]
 
 
@@ -111,6 +111,8 @@ def _path(name: str, schema: dict[str, Any], components: Components) -> dict[str
 def _query(shape: Shape, name: str, message: dict[str, Any], components: Components) -> dict[str, Any]:
     schema = components.inline(_text(message["properties"][name]))
     required = name in message.get("required", ())
+    if name == shape.cursor:  # nobody can make one up
+        schema = {key: value for key, value in schema.items() if key != "pattern"} | {"format": "cursor"}
     if shape.param(name).many:
         schema = {**schema, "maxItems": min(PAIRS_MOST, schema.get("maxItems", PAIRS_MOST))}
         if required:
@@ -169,7 +171,7 @@ def _values(shape: Shape, components: Components) -> dict[str, Any]:
     elif shape.value is not NoneType:
         schema = components.answer(route.contract.message)
         made[str(route.status)] = {
-            "description": _result(shape), "headers": headers,
+            "description": _result(schema, components), "headers": headers,
             "content": {kind: {"schema": schema} for kind in FORMATS},
         }
     if shape.may_be_nothing and route.contract.kind == "command":
@@ -179,7 +181,7 @@ def _values(shape: Shape, components: Components) -> dict[str, Any]:
     return made
 
 
-def _result(shape: Shape) -> str:
-    said = inspect.cleandoc(getattr(shape.value, "__doc__", None) or "") if isinstance(shape.value, type) else ""
-    builtin = getattr(shape.value, "__module__", "") == "builtins"
-    return "The answer." if builtin or not said else said.partition("\n")[0]
+def _result(schema: dict[str, Any], components: Components) -> str:
+    """Return what an answer is, in a line."""
+    named = components.schemas.get(str(schema.get("$ref")).removeprefix(SCHEMAS), schema)
+    return str(named.get("description", "The answer.")).partition("\n")[0]

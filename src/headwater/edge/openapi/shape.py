@@ -8,6 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from headwater.edge.blobs import is_blob
+from headwater.edge.paging import NextLink
 from headwater.edge.params import Param
 from headwater.edge.reading import BODIES, names_in
 from headwater.model.api import Route
@@ -18,8 +19,8 @@ __all__ = ["Shape"]
 class Shape:
     """What a route reads and answers, decided as the edge decides it.
 
-    path, query, body: names of fields, and where they are read. fields: all of them. ruled: the module may refuse
-    single things. value: the result without None, NoneType when there is none.
+    path, query, body: names of fields, and where they are read. cursor: the one that says where a page begins.
+    fields: all of them. ruled: the module may refuse single things. value: the result without None, NoneType when there is none.
     """
 
     def __init__(self, route: Route, *, ruled: bool) -> None:
@@ -32,6 +33,8 @@ class Shape:
         rest = tuple(name for name in self.fields if name not in self.path and name != route.upload)
         self.query = () if self.has_body else rest
         self.body = rest if self.has_body else ()
+        paged = NextLink.of(contract)
+        self.cursor = None if paged is None else paged.name
         self.download = is_blob(contract.result)
         self.value, self.may_be_nothing = _without_none(contract.result)
         self.may_be_missing = self.may_be_nothing and contract.kind == "query"
