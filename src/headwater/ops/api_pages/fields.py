@@ -123,8 +123,10 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def row(name: str, schema: Schema, *, required: bool, about: str | None = None, place: str = "") -> Html:
-    """Return one line of a list: a field's name, what it is, and what it means."""
+def row(
+    name: str, schema: Schema, *, required: bool, about: str | None = None, place: str = "", mark: str | None = None
+) -> Html:
+    """Return one line of a list: a field's name, what it is, and what it means. mark: its id."""
     description = about or schema.get("description")
     limits = "; ".join(_limits(schema))
     return el(
@@ -137,6 +139,7 @@ def row(name: str, schema: Schema, *, required: bool, about: str | None = None, 
         ),
         el("div", *_marked(limits), class_="limits") if limits else None,
         el("div", *_marked(description), class_="about") if description else None,
+        id=mark,
     )
 
 

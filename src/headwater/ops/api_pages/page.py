@@ -11,8 +11,6 @@ from headwater.ops.dashboard.html import Html, breakable, el, join, void
 
 __all__ = ["page"]
 
-_PROBLEMS = ("Problem", "FieldError")
-
 
 def page(tree: Mapping[str, Any], *, name: str, base: str) -> str:
     """Return the HTML of an API's page. name: the API's. base: where it is served, "" for where the page is."""
@@ -91,7 +89,7 @@ def _groups(document: Document) -> list[Html]:
 
 def _headers(document: Document) -> Html:
     asked = [
-        el("div", row(one["name"], one["schema"], required=False, about=one["description"]), id=f"header-{name}")
+        row(one["name"], one["schema"], required=False, about=one["description"], mark=f"header-{name}")
         for name, one in document.components["parameters"].items()
     ]
     told = [
@@ -100,14 +98,9 @@ def _headers(document: Document) -> Html:
     ]
     return el(
         "section", el("h2", "Headers", id="headers"),
-        el("h3", "In requests"), el("ul", *[_as_item(part) for part in asked], class_="fields"),
+        el("h3", "In requests"), el("ul", *asked, class_="fields"),
         el("h3", "In answers"), el("ul", *told, class_="fields"), class_="card", aria_labelledby="headers",
     )
-
-
-def _as_item(part: Html) -> Html:
-    """Return a row whose list item carries the id that stood around it."""
-    return Html(part.replace("<div", "<li", 1).replace("<li>", "", 1).removesuffix("</li></div>") + "</li>")
 
 
 def _schemas(document: Document) -> Html:
