@@ -87,3 +87,7 @@ def _made(stamp: Path, *files: Path) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    prepare()

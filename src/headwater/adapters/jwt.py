@@ -21,6 +21,8 @@ __all__ = ["SERVICE_PREFIX", "JwtVerifier", "Revoked", "identity_of", "is_time"]
 TOKEN_BYTES_MOST = 8 * 1024
 LEEWAY_SECONDS = 30
 REMEMBER_MOST = 10_000
+DIGESTS_MOST = 1_024
+SHORT_BYTES = 2_048
 RECHECK_SECONDS = 2.0
 NAME_CHARS_MOST = 256
 SERVICE_PREFIX = "service:"
@@ -67,16 +69,13 @@ class JwtVerifier:
         self._audience = audience
         self._revoked = revoked
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._digests: dict[str, bytes] = {}
         self._find = self._known.get
         self._used = self._known.move_to_end
 
     def verify(self, token: str) -> Identity:
         """Return whose token it is."""
-        if len(token) > TOKEN_BYTES_MOST:
-            raise self._refuse("the token is too long")
-        hashed = _copy()
-        hashed.update(token.encode())
-        digest = hashed.digest()
+        digest = self._digests.get(token) or self._digest(token)
         known = self._find(digest)
         if known is None:
             return self._first(digest, token)
@@ -88,9 +87,22 @@ class JwtVerifier:
         del self._known[digest]
         return self._again(digest, known) if now < known.expires else self._first(digest, token)
 
+    def _digest(self, token: str) -> bytes:
+        if len(token) > TOKEN_BYTES_MOST:
+            raise self._refuse("the token is too long")
+        hashed = _copy()
+        hashed.update(token.encode())
+        digest = hashed.digest()
+        if digest in self._known and len(token) <= SHORT_BYTES:  # only what was good is worth the room
+            if len(self._digests) >= DIGESTS_MOST:
+                self._digests.clear()
+            self._digests[token] = digest
+        return digest
+
     def forget(self) -> None:
         """Verify every token anew: the keys have changed."""
         self._known.clear()
+        self._digests.clear()
 
     def _first(self, digest: bytes, token: str) -> Identity:
         decoded = decode(token, self._sources, _TYPES)

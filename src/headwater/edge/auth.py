@@ -13,6 +13,8 @@ from headwater.model.identity import ANONYMOUS, Identity
 
 __all__ = ["Guard", "NoVerifier", "Schemes", "Verifier", "guard"]
 
+REMEMBER_MOST = 1_024
+SHORT_BYTES = 2_048
 Guard = Callable[[Request], Identity]
 
 
@@ -60,7 +62,7 @@ def guard(auth: Auth, verifier: Verifier) -> Guard:
 
     def open_to_all(request: Request) -> Identity:
         # a token is not asked for, but one that is shown must be good: else a client would believe itself known
-        return ANONYMOUS if request.header(b"authorization") is None else who(request)
+        return who(request) if b"authorization" in request.headers else ANONYMOUS
 
     def demanding(request: Request) -> Identity:
         identity = who(request)
@@ -80,16 +82,27 @@ def guard(auth: Auth, verifier: Verifier) -> Guard:
 def _who(verifier: Verifier) -> Guard:
     schemes = verifier if isinstance(verifier, Schemes) else Schemes(verifier)
     bearer, api_key = schemes.bearer.verify, schemes.api_key
+    tokens: dict[bytes, str] = {}  # of header values that were good, as callers show theirs again and again
 
     def who(request: Request) -> Identity:
-        value = request.header(b"authorization")
+        value = request.headers.get(b"authorization")
         if value is None:
             raise Unauthenticated("a bearer token is needed")
+        token = tokens.get(value)
+        return first(value) if token is None else bearer(token)
+
+    def first(value: bytes) -> Identity:
         scheme, _, credential = value.partition(b" ")
         if credential.isascii():
             kind = scheme.lower()
             if kind == b"bearer":
-                return bearer(credential.strip().decode())
+                token = credential.strip().decode()
+                identity = bearer(token)
+                if len(value) <= SHORT_BYTES:
+                    if len(tokens) >= REMEMBER_MOST:
+                        tokens.clear()
+                    tokens[value] = token
+                return identity
             if kind == b"apikey" and api_key is not None:
                 return api_key.verify(credential.strip().decode())
         raise Unauthenticated("the Authorization header is not 'Bearer TOKEN'")

@@ -53,11 +53,11 @@ _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"idempotency-key", b"session-token"})
 MATTERING = frozenset(
     {
-        b"accept", b"accept-encoding", b"authorization", b"cookie", b"idempotency-key", b"if-match", b"if-none-match",
+        b"accept", b"accept-encoding", b"cookie", b"idempotency-key", b"if-match", b"if-none-match",
         b"origin", b"range", b"request-timeout", b"session-token", b"traceparent", b"x-request-id",
     }
 )
-"""Headers that routes look at, besides those about the body. Most requests between services have none of them."""
+"""Headers that routes look at, besides those about the body and who asks. Most requests between services have none."""
 _VERSION = re.compile(rb"HTTP/\d\.\d")
 _VERSIONS = {b"HTTP/1.1": True, b"HTTP/1.0": False}
 

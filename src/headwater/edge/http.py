@@ -24,8 +24,9 @@ class Request(Struct):
     joined. body: what was sent, once it is complete; `stream` in its place where the route asked for pieces.
     peer: address of the client, "" when unknown; behind a configured proxy, the one that it names.
     secure: whether the client came by TLS, here or at a configured proxy. id, identity: known once it was admitted;
-    plain: no header that matters to routes is there, save those about the body. more: headers that its answer
-    will carry besides. packed: the answer is wanted as MessagePack. begun: monotonic seconds, where somebody asks.
+    plain: no header that matters to routes is there, save those about the body and who asks. more: headers that its
+    answer will carry besides. packed: the answer is wanted as MessagePack. begun: when it was admitted, in monotonic
+    seconds, where somebody asks.
     """
 
     method: str

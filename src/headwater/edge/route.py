@@ -79,8 +79,8 @@ class CompiledRoute:
                 self._refuse()
             for gate in self._before:
                 request.more += gate(request)
-            if not (request.plain and self._open):
-                request.identity = self._guard(request)
+            request.identity = self._guard(request)
+            if not request.plain:
                 accept = request.headers.get(b"accept")
                 request.packed = accept is not None and accepted(accept) is not JSON
             for gate in self._after:
@@ -102,7 +102,10 @@ class CompiledRoute:
     def start(self, request: Request) -> Response | Waiting:
         """Answer one request, as far as that goes without waiting."""
         if not request.id:
-            if request.plain and self._free and self._rank <= self._node.lowest:
+            if (
+                request.plain and self._free and self._rank <= self._node.lowest
+                and b"authorization" not in request.headers
+            ):
                 request.id = self._new_id()
             else:
                 refused = self.admit(request)

@@ -161,13 +161,17 @@ def _refusal(module: BoundModule, message: object, kind: type[Message], verb: st
 
 
 class _Reading:
-    """The fetch verbs, over whatever the subclass reads from. `_judge` is set where the module has rules."""
+    """The fetch verbs, over whatever the subclass reads from. `_judge` is set where the module has rules.
 
-    __slots__ = ("_ctx", "_judge", "_module")
+    `_open` is what `_source` would return, while that is known.
+    """
+
+    __slots__ = ("_ctx", "_judge", "_module", "_open")
 
     _ctx: NodeCtx
     _module: BoundModule
     _judge: Judge | None
+    _open: Unit | Snapshot | None
 
     async def _source(self) -> Unit | Snapshot:
         raise NotImplementedError
@@ -191,10 +195,19 @@ class _Reading:
     async def _fetch(self, kind: Any, sql: Any, params: Any, *, most: int) -> tuple[Any, Callable[[Row], Any]]:
         if type(sql) is not str:
             sql, params = self._module.statement(sql, params)
-        source = await self._source()
-        work = source.fetch(sql, stored(params), user=True, most=most)
-        rows = await (work if self._module.tracer is None else self._timed(sql, work))
-        readers = self._module.readers
+        source = self._open or await self._source()
+        module = self._module
+        tracer, started = module.tracer, module.clock.monotonic()
+        outcome: Outcome = "unknown"
+        try:
+            rows = await source.fetch(sql, stored(params), user=True, most=most)
+            outcome = "value"
+        finally:
+            if tracer is not None:
+                tracer.statement(
+                    self._ctx.span, module.name, sql, started, module.clock.monotonic() - started, outcome
+                )
+        readers = module.readers
         read = readers.get((kind, sql))
         if read is None:
             read = reader(kind, await source.columns(sql, user=True), sql)
@@ -220,23 +233,20 @@ class _Reading:
 class NodeView(_Reading):
     """`View` of one running handler: a snapshot that opens with the first fetch."""
 
-    __slots__ = ("_closed", "_snapshot")
+    __slots__ = ("_snapshot",)
 
     def __init__(self, module: BoundModule, ctx: NodeCtx, judge: Judge | None = None) -> None:
         self._module = module
         self._ctx = ctx
         self._judge = judge
-        self._snapshot = module.store.read()
-        self._closed = False
+        self._snapshot = self._open = module.store.read()
 
     async def _source(self) -> Snapshot:
-        if self._closed:
-            raise TransactionClosed(f"a View of module {self._module.name} was used after its handler had returned")
-        return self._snapshot
+        raise TransactionClosed(f"a View of module {self._module.name} was used after its handler had returned")
 
     def close(self) -> None:
         """End the snapshot."""
-        self._closed = True
+        self._open = None
         self._snapshot.close()
 
 
@@ -256,6 +266,7 @@ class NodeTx(_Reading):
         self._judge = judge
         self._ctx = ctx
         self._unit = unit
+        self._open = None
         self._emits = emits
         self._records: list[Record] = []
         self._sends: list[tuple[Record, float]] = []
@@ -271,6 +282,7 @@ class NodeTx(_Reading):
             self._unit = await (begun if module.tracer is None else self._timed("begin", begun))
             self._ctx.tx_open = True
             module.writing = self
+        self._open = self._unit
         return self._unit
 
     _source = unit
@@ -374,6 +386,7 @@ class NodeTx(_Reading):
     def detach(self) -> Unit | None:
         """End the handler's use and return the unit, which is now the caller's to end."""
         self._closed = True
+        self._open = None
         if self._module.writing is self:
             self._module.writing = None
         unit, self._unit = self._unit, None
