@@ -59,8 +59,6 @@ class Site:
             index += _entries(name, page)
         for source in sorted(self.sources):
             _write(folder / f"source/{source}.html", self._source(source))
-        for picture in DOCS.rglob("*.svg"):
-            shutil.copy(picture, folder / picture.relative_to(DOCS))
         self._check_anchors()
         self._assets(folder / "assets", index)
         for picture in (one for kind in _PICTURES for one in DOCS.rglob(kind)):
