@@ -131,7 +131,7 @@ async def test_routes_answer_as_they_do_on_the_own_server(face):
     [
         ("GET", "/v1/notes/%2e%2e", b"", 400), ("GET", "/v1/notes/a%2fb", b"", 400), ("GET", "/v1/notes/%00", b"", 400),
         ("GET", "/v1/notes/%ff", b"", 400), ("GET", "/v1/notes/a?page=1&page=2", b"", 400),
-        ("GET", "/v1/notes/a?other=1", b"", 400), ("GET", "/v1/notes/a", BODY, 400), ("TRACE", "/v1/notes/a", b"", 501),
+        ("GET", "/v1/notes/a?other=1", b"", 400), ("GET", "/v1/notes/a", BODY, 400), ("TRACE", "/v1/notes/a", b"", 405), ("QUERY", "/v1/notes/a", BODY, 405), ("PROPFIND", "/v1/notes/a", b"", 501),
         ("get", "/v1/notes/a", b"", 501), ("DELETE", "/v1/notes/a", b"", 405), ("POST", "/v1/notes", b"{", 400),
         ("POST", "/v1/notes", b'{"text":"x","text":"y"}', 422), ("POST", "/v1/notes", b'{"text":1}', 422),
     ],

@@ -245,7 +245,6 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "junk": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     "method junk": (get(b"/v1/notes/a", method=b"G=T"), 400),
     "method in small letters": (get(b"/v1/notes/a", method=b"get"), 400),
-    "TRACE": (get(b"/v1/notes/a", method=b"TRACE"), 501),
     "a verb of another protocol": (get(b"/v1/notes/a", method=b"SUBSCRIBE"), 501),
     "target too long": (get(b"/v1/notes/" + b"a" * 8_300), 414),
     "target of 100 kB": (get(b"/v1/notes/" + b"a" * 100_000), 414),

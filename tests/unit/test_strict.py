@@ -351,3 +351,29 @@ def test_values_that_are_told_apart_by_a_tag_are_read_and_judged():
         with pytest.raises(InvalidMessage) as refused:
             reader.read(body)
         assert [error.path.removesuffix("/shape") for error in refused.value.fields] == places
+
+
+# --- one number, however it is written --------------------------------------------------------
+
+
+@contract("numbers.put", v=1)
+class PutNumbers(Command[int]):
+    whole: int
+    real: float = 0.0
+    many: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(("text", "whole"), [("5", 5), ("5.0", 5), ("0.0", 0), ("-3.00", -3), ("1e3", 1000)])
+def test_a_number_without_a_fraction_is_whole_however_it_is_written(text: str, whole: int) -> None:
+    read = StrictReader(PutNumbers).read(f'{{"whole": {text}, "real": {text}, "many": [{text}]}}'.encode())
+    assert (read.whole, read.real, read.many) == (whole, float(whole), (whole,))
+    assert (type(read.whole), type(read.real), type(read.many[0])) == (int, float, int)
+
+
+@pytest.mark.parametrize("text", ["5.5", "1e-3", "1e300", "9007199254740994.0", '"5"', "true"])
+def test_what_is_not_surely_whole_is_refused(text: str) -> None:
+    assert places(StrictReader(PutNumbers), f'{{"whole": {text}}}') == ["/whole"]
+
+
+def test_the_sign_of_nothing_stays_with_a_float() -> None:
+    assert str(StrictReader(PutNumbers).read(b'{"whole": 1.0, "real": -0.0}').real) == "-0.0"

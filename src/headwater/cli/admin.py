@@ -16,6 +16,7 @@ from headwater.edge.server import Limits, Server
 from headwater.model.app import App
 from headwater.ops.access import Access
 from headwater.ops.admin import Admin
+from headwater.ops.api_pages.pages import api_pages
 from headwater.ops.dashboard.server import Dashboard
 from headwater.ops.dashboard.told import ToldSource
 from headwater.ops.figures import Figures
@@ -67,6 +68,8 @@ async def administered(
     )
     if listener is not None:
         source = ToldSource(app, node, admin.see, admin.kept)
+        keys = topology.auth.api_keys is not None
+        admin.show(api_pages(app, base=_public(settings, topology), api_keys=keys))
         admin.show(Dashboard(source, executor=parts.executor, token=secrets.token_urlsafe(24)).pages, first=FIRST_PAGE)
     limits = Limits(connections=CONNECTIONS, body_bytes=BODY_BYTES)
     inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)
@@ -85,6 +88,13 @@ async def administered(
         await inner.stop(within=1.0)
         await parts.executor.run(lambda: _remove(place, mine))
         figures.stop()
+
+
+def _public(settings: Settings, topology: Topology) -> str:
+    """Return the address of the public port, as far as it is known here."""
+    scheme = "http" if topology.http.certificate is None else "https"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _remove(place: Path, mine: int) -> None:

@@ -9,6 +9,7 @@ from headwater.cli.settings import Settings
 from headwater.edge.pages import StaticPages
 from headwater.edge.problems import explained_at
 from headwater.edge.proxies import Proxies
+from headwater.edge.responder import Answers
 from headwater.edge.routes import Router
 from headwater.edge.security import strict_transport
 from headwater.edge.server import Limits, Server
@@ -49,10 +50,21 @@ def identify(app: App, node: Node, settings: Settings, topology: Topology) -> Id
 def routes_of(app: App, node: Node, topology: Topology, identified: Identification, *, dev: bool = False) -> Router:
     """Return the routes before a started node. Raises ConfigurationError for one that cannot be served as written."""
     explained_at(topology.http.docs)
+    pages = StaticPages(app.pages, identified.verifier).by_path
     return Router(
         app.apis, node, verifier=identified.verifier, upload_most=topology.http.upload_limit, packers=packers(),
-        pages=StaticPages(app.pages, identified.verifier).by_path, audit=Audit(node.parts.clock), timed=dev,
+        pages={**_api_pages(app, topology), **pages} if dev else pages, audit=Audit(node.parts.clock), timed=dev,
     )
+
+
+def _api_pages(app: App, topology: Topology) -> dict[bytes, Answers]:
+    """Return the pages that describe the APIs, for whoever develops; none where an API has their place."""
+    if any(api.name == "api" for api in app.apis):
+        return {}
+    from headwater.ops.api_pages.pages import api_pages
+
+    shown = api_pages(app, api_keys=topology.auth.api_keys is not None)
+    return {path.encode(): Answers(answer) for path, answer in shown.items()}
 
 
 def edge_of(router: Router, node: Node, settings: Settings, topology: Topology) -> Server:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "help": ("headwater.cli.help:help_command", "What an error code means, and what to do."),
     "key": ("headwater.cli.key:key", "API keys for programs: new."),
     "new": ("headwater.cli.new:new", "Write a small working application."),
+    "openapi": ("headwater.cli.openapi:openapi", "Print the OpenAPI document of an API."),
     "projections": ("headwater.cli.data:projections", "Read models: list, rebuild."),
     "routes": ("headwater.cli.inspect:routes", "List the routes."),
     "run": ("headwater.cli.run:run", "Run the application."),

@@ -31,7 +31,7 @@ TARGET_BYTES_MOST = 8 * 1024
 HEADER_BYTES_MOST = 8 * 1024
 HEAD_BYTES_MOST = 32 * 1024
 HEADERS_MOST = 100
-METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")}
 Headers = dict[bytes, bytes]
 
 REMEMBERED_MOST = 2_048

@@ -19,9 +19,10 @@ _SAFE = "/?&=%!$'()*+,;:@-._~"
 class NextLink:
     """Tells the next page of one query, whose field of type `Cursor` is `name`."""
 
-    __slots__ = ("_prefix",)
+    __slots__ = ("_prefix", "name")
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._prefix = f"{name}=".encode()
 
     @classmethod

@@ -15,10 +15,10 @@ from headwater.errors import ConfigurationError, FieldError
 from headwater.model.api import Route
 from headwater.model.strict import StrictReader
 
-__all__ = ["Reading", "names_in"]
+__all__ = ["BODIES", "Reading", "names_in"]
 
 _PARAM = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-_BODIES = ("POST", "PUT", "PATCH")
+BODIES = ("POST", "PUT", "PATCH")
 _JSON = b"application/json"
 
 
@@ -36,7 +36,7 @@ class Reading:
         self._method = route.method
         self._reader = StrictReader(contract.message)
         self._idempotent = contract.idempotent
-        self._body = route.method in _BODIES and route.upload is None
+        self._body = route.method in BODIES and route.upload is None
         fields = {f.encode_name: f for f in msgspec.structs.fields(contract.message)}
         names = names_in(route.path)
         for name in names:

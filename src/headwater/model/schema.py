@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, get_origin
 
 import msgspec
@@ -11,25 +12,37 @@ from headwater.model.contract import Contract
 from headwater.model.message import Failure
 from headwater.model.secret import Secret
 
-__all__ = ["contract_schema", "json_schema", "schema_hash"]
+__all__ = ["contract_schema", "json_schema", "schema_hash", "schema_parts"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(kind: Any) -> dict[str, Any]:
     """Return a type's JSON Schema, self-contained: what it refers to stands under `$defs`."""
-    if isinstance(kind, type) and issubclass(kind, Failure):
-        kind = kind.__failure_fields__
-    (schema,), components = msgspec.json.schema_components(
-        [kind], schema_hook=_foreign, ref_template="#/$defs/{name}"
-    )
+    (schema,), components = schema_parts([kind], "#/$defs/")
     whole: dict[str, Any] = {"$schema": DIALECT, **schema}
-    lifted: dict[str, Any] = {}
-    _lift(whole, lifted)
-    _lift(components, lifted)
-    if components or lifted:
-        whole["$defs"] = {**components, **lifted}
+    if components:
+        whole["$defs"] = components
     return whole
+
+
+def schema_parts(kinds: Sequence[Any], place: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return the JSON Schemas of several types, and by name those that they share; references begin with `place`."""
+
+    def foreign(kind: Any) -> dict[str, Any]:
+        return _foreign(kind, place)
+
+    schemas, components = msgspec.json.schema_components(
+        [
+            kind.__failure_fields__ if isinstance(kind, type) and issubclass(kind, Failure) else kind for kind in kinds
+        ],
+        schema_hook=foreign, ref_template=place + "{name}",
+    )
+    lifted: dict[str, Any] = {}
+    for schema in schemas:
+        _lift(schema, lifted)
+    _lift(components, lifted)
+    return list(schemas), {**components, **lifted}
 
 
 def contract_schema(contract: Contract) -> dict[str, Any]:
@@ -62,14 +75,14 @@ def _shape(value: Any) -> Any:
     return [_shape(item) for item in value] if isinstance(value, list) else value
 
 
-def _foreign(kind: Any) -> dict[str, Any]:
+def _foreign(kind: Any, place: str) -> dict[str, Any]:
     """Return the schema that a Pydantic model has of itself; what it refers to is named after the model."""
     if kind is Secret or get_origin(kind) is Secret:
         return {"type": "string", "format": "password", "writeOnly": True}
     schema = getattr(kind, "model_json_schema", None)
     if schema is None:
         raise NotImplementedError(f"{kind!r} has no JSON Schema")
-    made: dict[str, Any] = schema(ref_template=f"#/$defs/{kind.__name__}.{{model}}")
+    made: dict[str, Any] = schema(ref_template=f"{place}{kind.__name__}.{{model}}")
     if "$defs" in made:
         made["$defs"] = {f"{kind.__name__}.{name}": inner for name, inner in made["$defs"].items()}
     return made

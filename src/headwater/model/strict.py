@@ -36,6 +36,7 @@ _TO_ZEROS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG_DIGITS = b"0" * 19
 _LOOSE_COLON = re.compile(rb"[ \t\r\n]:")
 _INT_MOST = 2**63
+_FLOAT_EXACT = 2**53
 Count = Callable[[Any], int]
 
 
@@ -105,7 +106,7 @@ class StrictReader:
         if _depth(data) > DEPTH_MOST:
             raise NotJson(self._name, (FieldError("", f"the body is nested deeper than {DEPTH_MOST}"),))
         _doubled(data, errors)
-        return value, errors
+        return _with_integers(value), errors
 
     def parse_packed(self, data: bytes) -> dict[str, Any]:
         """Return the fields of a MessagePack map, judged as JSON is. Raises NotJson."""
@@ -118,11 +119,24 @@ class StrictReader:
             raise NotJson(self._name, (FieldError("", "the body is MessagePack, but not a map"),))
         if _has_foreign(value):
             raise NotJson(self._name, (FieldError("", "the body has binary data or a number that JSON has not"),))
-        return value
+        return _with_integers(value)
 
     def _exact(self, data: bytes) -> Any:
         fields, errors = self.parse(data)
         return self.convert(fields, errors)
+
+
+def _with_integers(value: Any) -> Any:
+    """Return decoded JSON in which 5.0 is 5: one number (RFC 8259, 6), and an integer by JSON Schema.
+
+    A value of type float becomes the same float again.
+    """
+    if isinstance(value, float):
+        plain = value.is_integer() and abs(value) <= _FLOAT_EXACT and (value or math.copysign(1.0, value) > 0)
+        return int(value) if plain else value
+    if isinstance(value, dict):
+        return {name: _with_integers(item) for name, item in value.items()}
+    return [_with_integers(item) for item in value] if isinstance(value, list) else value
 
 
 def _has_foreign(value: Any) -> bool:
