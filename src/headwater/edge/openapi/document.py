@@ -25,7 +25,8 @@ Bodies are JSON in UTF-8 or MessagePack, in both directions, as `Content-Type` a
 compressed for whoever accepts that. Whatever is not a value is a problem document (RFC 9457) with a stable `code`.
 `HEAD` works where `GET` does; methods that are not described here are answered with 405.
 
-Every operation understands the headers that `x-headwater` lists; they are described under `components.parameters`."""
+Each operation names the headers that it understands (`x-headwater`); they are described together
+(`components.parameters`)."""
 _SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token: `Authorization: Bearer TOKEN`."},
     "apiKey": {"type": "http", "scheme": "ApiKey", "description": "An API key: `Authorization: ApiKey KEY`."},

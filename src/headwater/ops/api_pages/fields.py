@@ -116,7 +116,7 @@ def _between(least: float | None, most: float | None, unit: str) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _json(value: Any) -> str:

@@ -96,10 +96,16 @@ def _code(text: str, label: str) -> Html:
 
 def _answers(document: Document, responses: Mapping[str, Any], name: str) -> Html:
     good = [_good(document, status, r, name) for status, r in responses.items() if int(status) < _FAILED]
-    bad = [_bad(document, status, r) for status, r in responses.items() if int(status) >= _FAILED]
+    bad = {status: r for status, r in responses.items() if int(status) >= _FAILED}
+    own = [_bad(document, status, r) for status, r in bad.items() if "$ref" not in r]
+    general = [_bad(document, status, r) for status, r in bad.items() if "$ref" in r]
     return join([
         el("h4", "Answers"), *good, el("h4", "Refusals"),
-        el("ul", *bad, class_="refusals", aria_label=f"Refusals of {name}"),
+        el("ul", *own, class_="refusals", aria_label=f"Refusals of {name}") if own else None,
+        el(
+            "details", el("summary", f"{len(general)} of the kind that any operation has"),
+            el("ul", *general, class_="refusals", aria_label=f"General refusals of {name}"), class_="general",
+        ),
     ])
 
 
