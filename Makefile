@@ -40,7 +40,7 @@ quick: $(VENV)/.dev ## the tests that take seconds
 lint: $(VENV)/.dev ## style, types and floor plan only
 	@$(BIN)/python -m tests.everything --checks
 
-bench: $(VENV)/.dev ## benchmarks, on one pinned core
+bench: $(VENV)/.dev ## benchmarks, on one pinned core, into docs/performance.md
 	$(BIN)/python -m bench
 
 docs: $(VENV)/.dev ## the documentation, into build/site
@@ -54,4 +54,4 @@ lock: | $(BIN)/python ## lock the development requirements again
 	done
 
 clean: ## remove what was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache build dist

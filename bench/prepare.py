@@ -57,12 +57,14 @@ def _prepare_nest() -> None:
     if shutil.which("npm") is None:
         _say("node and npm are not installed: NestJS is left out")
         return
-    stamp = NEST / "node_modules/.made"
-    if _outdated(stamp, NEST / "package-lock.json", NEST / "src/main.ts"):
+    made = PLACE / "nest"
+    files = (NEST / "package-lock.json", NEST / "src/main.ts")
+    if _outdated(made / ".made", *files):
         _say("installing NestJS")
-        _run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], NEST)
-        _run(["npm", "run", "build", "--silent"], NEST)
-        _made(stamp, NEST / "package-lock.json", NEST / "src/main.ts")
+        shutil.copytree(NEST, made, dirs_exist_ok=True)
+        _run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], made)
+        _run(["npm", "run", "build", "--silent"], made)
+        _made(made / ".made", *files)
 
 
 def _run(command: Sequence[str], folder: Path = ROOT) -> None:
@@ -85,3 +87,7 @@ def _made(stamp: Path, *files: Path) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    prepare()

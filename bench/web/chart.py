@@ -10,11 +10,12 @@ from bench.web.figures import Report
 
 __all__ = ["chart"]
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 860, 220, 70, 11, 12, 74
+WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 860, 220, 70, 14, 12, 74
 COLOURS = {"hello": "#2f7ed8", "order": "#1a9a76", "item": "#c98a1b"}
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f }
   .quiet { fill: #57606a; font-size: 12px }
+  .own { font-weight: 600 }
   .line { stroke: #d0d7de }
   .base { stroke: #57606a; stroke-dasharray: 4 3 }
   @media (prefers-color-scheme: dark) {
@@ -34,17 +35,17 @@ def chart(report: Report) -> str:
     y = TOP
     for name, bars in rows:
         middle = y + len(bars) * BAR / 2 + 4
-        weight = ' font-weight="600"' if name == "headwater" else ""
+        weight = ' class="own"' if name == "headwater" else ""
         parts.append(f'<text x="{LEFT - 10}" y="{middle:.1f}" text-anchor="end"{weight}>{escape(name)}</text>')
         for case, value in bars:
             parts.append(_bar(y, value * scale, COLOURS[case], f"{name}, {CASES[case].title}: {value:.2f}"))
-            parts.append(f'<text class="quiet" x="{LEFT + value * scale + 5:.1f}" y="{y + 10}">{value:.2f}</text>')
+            parts.append(f'<text class="quiet" x="{LEFT + value * scale + 5:.1f}" y="{y + 11}">{value:.2f}</text>')
             y += BAR
         y += GAP
     said = "Requests for each second of server CPU, as a multiple of bare granian"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height + 10}" role="img" aria-label="{said}">\n'
-        f'<title>{said}</title>\n<style>{_STYLE}</style>\n<text x="{LEFT}" y="20" font-weight="600">{said}</text>\n'
+        f'<title>{said}</title>\n<style>{_STYLE}</style>\n<text x="{LEFT}" y="20" class="own">{said}</text>\n'
         + "\n".join(parts) + "\n</svg>\n"
     )
 

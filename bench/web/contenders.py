@@ -11,7 +11,7 @@ from bench.web.cases import PURE, STORED
 __all__ = ["BASE", "CONTENDERS", "FEATURES", "NEST", "Contender"]
 
 BASE = "granian rsgi"
-NEST = Path(__file__).parent.parent / "contenders/nest"
+NEST = Path(__file__).parent.parent.parent / ".venv-bench/nest"
 FEATURES = ("routing", "typed input", "auth", "deadline", "metrics", "trace", "request id", "strict HTTP")
 _TYPED = ("routing", "typed input")
 _FULL = ("routing", "typed input", "auth", "deadline", "metrics", "trace", "request id")

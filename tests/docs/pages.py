@@ -32,9 +32,11 @@ from headwater.topology.file import load_topology
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PORT = "8000"
-"""What pages say; a free one is taken instead."""
-HAD = {"python -m venv .venv", ". .venv/bin/activate", "pip install headwater", "pip install pytest"}
+PORT, ADMIN = "8000", "9000"
+"""What pages say; free ones are taken instead."""
+HAD = {
+    "python -m venv .venv", ". .venv/bin/activate", "HEADWATER=~/headwater", 'pip install "$HEADWATER"', "pip install pytest",
+}
 """Commands whose effect the reader has already: see `environment`."""
 PLAIN = {"", "text", "mermaid", "http", "diff"}
 PATIENCE = 60.0
@@ -103,6 +105,8 @@ class Reader:
         self._at = self.folder
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.admin = free.getsockname()[1]
 
     def follow(self, page: list[Block]) -> None:
         """Do everything the page says. Raises AssertionError naming the page's line."""
@@ -167,9 +171,10 @@ class Reader:
             return
         if re.search(r"\bheadwater\b.* (run|dev)\b", command) and "--port" not in command:
             command += f" --port {self.port}"
-        command = command.replace(f":{PORT}", f":{self.port}")
+        command = command.replace(f":{PORT}", f":{self.port}").replace(f":{ADMIN}", f":{self.admin}")
+        command = command.replace(f"--admin-port {ADMIN}", f"--admin-port {self.admin}")
         said = self._start(command, expected) if background else self._run(block, command)
-        check_output(block, command, expected, said.replace(f":{self.port}", f":{PORT}"))
+        check_output(block, command, expected, said.replace(f":{self.port}", f":{PORT}").replace(f":{self.admin}", f":{ADMIN}"))
 
     def _run(self, block: Block, command: str) -> str:
         done = subprocess.run(

@@ -7,9 +7,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
+
+import headwater
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +66,41 @@ async def test_the_taste_behaves_as_it_says(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(taste.Overdrawn):
             await call(node, taste.Move(request_id="2", name="ada", cents=-6))
         assert await call(node, taste.AccountOf(name="ada")) == taste.Account(name="ada", cents=5)
+
+
+async def test_the_face_is_served_as_it_is_written(tmp_path: Path) -> None:
+    """The routes under "The face to the world" compile before a node with their contracts."""
+    from headwater.edge.routes import Router
+    from tests.flow.house import running
+
+    module = headwater.Module("catalog")
+    names: dict[str, object] = {name: getattr(headwater, name) for name in headwater.__all__}
+
+    @headwater.contract("catalog.product", v=1)
+    class ProductById(headwater.Query[str | None]):
+        product_id: str
+
+    @headwater.contract("catalog.photo", v=1)
+    class PutPhoto(headwater.Command[None]):
+        name: str
+        photo: headwater.Blob
+
+    @module.handle(ProductById)
+    async def product(query: ProductById) -> str | None:
+        return query.product_id
+
+    @module.handle(PutPhoto)
+    async def put(cmd: PutPhoto) -> None:
+        return None
+
+    (code,) = blocks("python face")
+    made = names | {"date": date, "ProductById": ProductById, "PutPhoto": PutPhoto}
+    exec(code, made)
+    async with running(tmp_path, module) as node:
+        api = made["v1"]
+        assert isinstance(api, headwater.Api)
+        node.parts.files = object()  # type: ignore[assignment]
+        assert [route.path for route in Router([api], node).routes] == ["/v1/products/{product_id}", "/v1/photos/{name}"]
 
 
 def test_every_link_into_the_project_leads_somewhere() -> None:

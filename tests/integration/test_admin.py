@@ -407,3 +407,12 @@ def test_a_process_that_drains_says_so_and_still_answers(tmp_path: Path) -> None
         assert ask(site.public, "GET", "/readyz").status == 503
         assert ask(site.public, "GET", "/v1/products").status == 200
         assert site.app._process.wait(20) == 0
+
+
+def test_a_data_folder_may_have_a_long_path(tmp_path: Path) -> None:
+    """Longer than the path of a socket may be: workers still find each other."""
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    with serving(deep, "--workers", "2", "--admin-port", "0") as site:
+        assert len(eventually(lambda: full(site))) == 2
+        assert site.app.stop() == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -262,3 +263,68 @@ async def test_nobody_there_is_a_failure():
         host = f"localhost:{bound.getsockname()[1]}"
         with pytest.raises(OutboundFailed, match="cannot be asked"):
             await Outbound([host], private=[host]).get(f"https://{host}/")
+
+
+# --- what an answer looks like --------------------------------------------------------------------
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[Outbound, str]]:
+    """Say the same bytes to everybody."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    named = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield Outbound([named], plain=[named], bytes_most=100, seconds=2), f"http://{named}/keys"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "answer", [
+        GOOD + b"Content-Length: 2\r\n\r\n{}",
+        GOOD + b"Content-Length: 2\r\n\r\n{}more",
+        GOOD + b"\r\n{}",
+        GOOD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;a=b\r\n}\r\n0\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + GOOD + b"Content-Length: 2\r\n\r\n{}",
+        b"HTTP/1.0 200\r\ncontent-type:application/jwk-set+json; charset=utf-8 \r\n\r\n{}",
+    ],
+)
+async def test_a_body_is_read_as_it_is_framed(answer):
+    async with answering(answer) as (mine, url):
+        assert await mine.get(url) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "answer", [
+        b"", b"\r\n\r\n", b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n", b"ICY 200 OK\r\n\r\n",
+        GOOD + b"Content-Length: 3\r\n\r\n{}",
+        GOOD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        GOOD + b"Content-Length: -2\r\n\r\n{}",
+        GOOD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        GOOD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        GOOD + b"Transfer-Encoding: chunked\r\n\r\nz\r\n{}\r\n0\r\n\r\n",
+        GOOD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}xx0\r\n\r\n",
+        GOOD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        GOOD + b"Transfer-Encoding: chunked\r\n\r\nff\r\n" + b"x" * 255 + b"\r\n0\r\n\r\n",
+        GOOD + b"Content-Length: 101\r\n\r\n" + b"x" * 101,
+        GOOD + b"\r\n" + b"x" * 101,
+        GOOD + b"X y: z\r\n\r\n{}",
+        GOOD + b"X: y\r\n folded\r\n\r\n{}",
+        GOOD + b"X: " + b"y" * 70_000 + b"\r\n\r\n{}",
+    ],
+)
+async def test_an_answer_in_bad_form_is_none(answer):
+    """Framing that is doubtful, broken off or too long."""
+    async with answering(answer) as (mine, url):
+        with pytest.raises(OutboundFailed):
+            await mine.get(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import uuid
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from headwater.adapters.bells import SocketBell
+from headwater.adapters.places import sockets_folder
 from headwater.adapters.system import SystemClock, SystemIds, ThreadExecutor
-from headwater.errors import Overloaded
+from headwater.errors import ConfigurationError, Overloaded
 
 
 async def test_a_ring_reaches_every_process_of_the_folder(tmp_path: Path) -> None:
@@ -37,17 +39,62 @@ async def test_a_ring_reaches_every_process_of_the_folder(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_dead_process_leaves_a_socket_that_its_successor_replaces(tmp_path: Path) -> None:
-    """After kill -9 the socket file is still there; opening again works, ringing it harms nobody."""
-    (tmp_path / "worker-0.sock").write_text("left behind")
+async def test_a_dead_process_leaves_a_socket_that_the_next_one_removes(tmp_path: Path) -> None:
+    """After kill -9 the socket's file is still there; ringing it harms nobody, and whoever opens next takes it away."""
+    left = tmp_path / "worker-0-1-0.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+        dead.bind(str(left))
     bell = SocketBell(tmp_path, "worker-0")
     await bell.open()
-    other = SocketBell(tmp_path, "worker-1")
-    await other.open()
-    other.ring("orders")
+    assert not left.exists()
+    bell.ring("orders")
     await asyncio.sleep(0.01)
     await bell.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_successor_of_the_same_name_hears_after_its_predecessor_has_gone(tmp_path: Path) -> None:
+    """A worker that is replaced ends when its successor has begun, and takes nothing of it away."""
+    old, other = SocketBell(tmp_path, "worker-0"), SocketBell(tmp_path, "worker-1")
+    await old.open()
+    await other.open()
+    new = SocketBell(tmp_path, "worker-0")
+    await new.open()
+    await old.close()
+    heard: list[str] = []
+    new.listen("orders", lambda: heard.append("new"))
+    other.ring("orders")
+    for _ in range(100):
+        if heard:
+            break
+        await asyncio.sleep(0.01)
+    assert heard == ["new"]
+    await new.close()
     await other.close()
+
+
+async def test_a_folder_whose_path_is_too_long_for_sockets_has_one_that_stands_for_it(tmp_path: Path) -> None:
+    """The same for every process, and nobody else's; one that somebody else could write to is refused."""
+    deep = tmp_path / ("d" * 100) / "run"
+    one, two = SocketBell(deep, "worker-0"), SocketBell(deep, "worker-1")
+    await one.open()
+    await two.open()
+    heard: list[str] = []
+    two.listen("orders", lambda: heard.append("there"))
+    one.ring("orders")
+    for _ in range(100):
+        if heard:
+            break
+        await asyncio.sleep(0.01)
+    assert heard == ["there"]
+    await one.close()
+    await two.close()
+    place = sockets_folder(deep)
+    assert place.stat().st_mode & 0o777 == 0o700
+    place.chmod(0o777)
+    with pytest.raises(ConfigurationError, match="belongs to somebody else"):
+        sockets_folder(deep)
+    place.rmdir()
 
 
 async def test_many_rings_in_one_turn_are_one(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ ASSETS = Path(__file__).parent / "assets"
 EXTRA = {"changelog.md": ROOT / "CHANGELOG.md", "contributing.md": ROOT / "CONTRIBUTING.md"}
 """Pages that lie elsewhere, and their names on the site."""
 _CONTENTS = "contents.md"
+_PICTURES = ("*.svg", "*.png")
 _LANGUAGES = {".py": "python", ".toml": "toml", ".sql": "sql", ".in": "text", ".txt": "text"}
 _WORDS = re.compile(r"\s+")
 
@@ -60,6 +61,10 @@ class Site:
             _write(folder / f"source/{source}.html", self._source(source))
         self._check_anchors()
         self._assets(folder / "assets", index)
+        for picture in (one for kind in _PICTURES for one in DOCS.rglob(kind)):
+            target = folder / picture.relative_to(DOCS)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, target)
         return len(self.pages)
 
     # --- links --------------------------------------------------------------------------------

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from headwater.adapters.places import sockets_folder
+
 __all__ = ["LocalBell", "SocketBell"]
+
+_bells = itertools.count()
 
 
 class LocalBell:
@@ -40,24 +45,31 @@ class LocalBell:
 
 
 class SocketBell(LocalBell):
-    """Rings here and in every process that has a socket in `folder`. `name` is this process's."""
+    """Rings here and in every process that has a socket in `folder`, or what stands for it where its path is long.
+
+    name: this process's, which its successor may share.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__()
         self._folder = folder
-        self._path = folder / f"{name}.sock"
+        self._name = name
+        self._path = folder
         self._socket: socket.socket | None = None
         self._peers: list[str] = []
         self._stamp = -1
         self._rung: dict[str, None] = {}
 
     async def open(self) -> None:
-        """Bind this process's socket. A leftover of a dead process with the same name is replaced."""
+        """Bind this process's socket. Leftovers of dead processes are removed."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.unlink(missing_ok=True)
+        self._folder = sockets_folder(self._folder)
+        for left in self._folder.glob("*.sock"):
+            _remove_dead(left)
+        self._path = self._folder / f"{self._name}-{os.getpid()}-{next(_bells)}.sock"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listener.setblocking(False)
-        listener.bind(_short(self._path))
+        listener.bind(str(self._path))
         self._socket = listener
         asyncio.get_running_loop().add_reader(listener, self._heard, listener)
 
@@ -91,7 +103,7 @@ class SocketBell(LocalBell):
         stamp = self._folder.stat().st_mtime_ns
         if stamp != self._stamp:  # a socket came or went
             self._stamp = stamp
-            self._peers = [_short(p) for p in sorted(self._folder.glob("*.sock")) if p != self._path]
+            self._peers = [str(p) for p in sorted(self._folder.glob("*.sock")) if p != self._path]
         return self._peers
 
     def _heard(self, listener: socket.socket) -> None:
@@ -103,7 +115,12 @@ class SocketBell(LocalBell):
             super().ring(topic)
 
 
-def _short(path: Path) -> str:
-    """A socket's path may have about 100 bytes; a longer one is reached through the working folder."""
-    text = str(path)
-    return text if len(os.fsencode(text)) < 100 else os.path.relpath(text)
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that nobody listens at."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            pass  # it went by itself

@@ -14,8 +14,6 @@ from collections.abc import Collection, Coroutine
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import httptools
-
 from headwater.adapters.addresses import permitted, reads_as_number
 from headwater.errors import HeadwaterError
 
@@ -25,6 +23,11 @@ SECONDS = 5.0
 BODY_BYTES_MOST = 512 * 1024
 HEAD_BYTES_MOST = 16 * 1024
 ADDRESSES_MOST = 4
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [\t\x20-\x7e\x80-\xff]*)?")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]{0,200})?\r\n")
+_DIGITS = re.compile(rb"\d{1,12}")
+_ONCE = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 _URL = re.compile(r"(https?)://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?(/[!-~]*)?")
 
 
@@ -154,71 +157,87 @@ class Outbound:
             f"GET {target} HTTP/1.1\r\nhost: {name}:{port}\r\naccept: application/json\r\naccept-encoding: identity\r\n"
             "user-agent: headwater\r\nconnection: close\r\n\r\n".encode("ascii")
         )
-        answer = _Answer(self._bytes_most)
-        parser = httptools.HttpResponseParser(answer)
-        while not answer.complete:
-            data = await reader.read(16 * 1024)
-            if not data:
-                raise OutboundFailed(f"{host} hung up in the middle of its answer")
-            try:
-                answer.received(len(data))
-                parser.feed_data(data)
-            except httptools.HttpParserError as error:
-                if isinstance(error.__context__, OutboundFailed):
-                    raise error.__context__ from None
-                raise OutboundFailed(f"{host} did not answer in proper HTTP/1.1") from None
-            if answer.headed:
-                answer.check(parser.get_status_code(), host)
-        return b"".join(answer.body)
+        try:
+            headers = await _head(reader, host)
+            _check(headers, host)
+            return await _body(reader, headers, self._bytes_most)
+        except asyncio.IncompleteReadError:
+            raise OutboundFailed(f"{host} hung up in the middle of its answer") from None
+        except (asyncio.LimitOverrunError, ValueError):
+            raise OutboundFailed(f"{host} did not answer in proper HTTP/1.1, or with too long a head") from None
 
 
-class _Answer:
-    """Collects what the parser finds."""
+Headers = dict[bytes, bytes]
 
-    def __init__(self, bytes_most: int) -> None:
-        self.body: list[bytes] = []
-        self.headed = self.complete = False
-        self._headers: dict[bytes, bytes] = {}
-        self._most = bytes_most
-        self._size = self._raw = 0
 
-    def received(self, size: int) -> None:
-        """Count what came, with all its wrapping."""
-        self._raw += size
-        if not self.headed and self._raw > HEAD_BYTES_MOST + 16 * 1024:
-            raise OutboundFailed("the head of the answer is too long")
-        if self._raw > 2 * (self._most + HEAD_BYTES_MOST):
-            raise OutboundFailed("the answer is too long")
+async def _head(reader: asyncio.StreamReader, host: str) -> Headers:
+    """Return the headers of a 200, names in lower case. Raises OutboundFailed; ValueError for what is not HTTP."""
+    status = 100
+    lines: list[bytes] = []
+    while status < 200:  # interim answers come before the one that counts
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head[:-4].split(b"\r\n")
+        found = _STATUS.fullmatch(first)
+        if found is None:
+            raise ValueError(first)
+        status = int(found[1])
+    if status != 200:
+        more = "; redirects are not followed" if 300 <= status < 400 else ""
+        raise OutboundFailed(f"{host} answered {status}{more}")
+    headers: Headers = {}
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is None or (header[1].lower() in headers and header[1].lower() in _ONCE):
+            raise ValueError(line)
+        headers[header[1].lower()] = header[2]
+    return headers
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._headers[name.lower()] = value
 
-    def on_headers_complete(self) -> None:
-        """The head is complete."""
-        self.headed = True
+def _check(headers: Headers, host: str) -> None:
+    """Raise OutboundFailed unless what follows is JSON as it is."""
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if not kind.startswith(b"application/") or not kind.endswith(b"json"):
+        raise OutboundFailed(f"{host} did not answer with JSON")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise OutboundFailed(f"{host} answered compressed, unasked")
 
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._size += len(body)
-        if self._size > self._most:
-            raise OutboundFailed(f"the answer is longer than {self._most} bytes")
-        self.body.append(body)
 
-    def on_message_complete(self) -> None:
-        """The end."""
-        self.complete = True
+async def _body(reader: asyncio.StreamReader, headers: Headers, most: int) -> bytes:
+    """Return the body, at most so many bytes. Raises OutboundFailed; ValueError for bad framing."""
+    length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+    if coding is not None:
+        if coding.lower() != b"chunked" or length is not None:
+            raise ValueError(coding)
+        return await _chunks(reader, most)
+    if length is not None:
+        if not _DIGITS.fullmatch(length):
+            raise ValueError(length)
+        if int(length) > most:
+            raise OutboundFailed(f"the answer is longer than {most} bytes")
+        return await reader.readexactly(int(length))
+    body = bytearray()  # it ends with the connection
+    while part := await reader.read(16 * 1024):
+        body += part
+        if len(body) > most:
+            raise OutboundFailed(f"the answer is longer than {most} bytes")
+    return bytes(body)
 
-    def check(self, status: int, host: str) -> None:
-        """Raise OutboundFailed unless the head is that of an answer to be read."""
-        if status != 200:
-            more = "; redirects are not followed" if 300 <= status < 400 else ""
-            raise OutboundFailed(f"{host} answered {status}{more}")
-        kind = self._headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if not kind.startswith(b"application/") or not kind.endswith(b"json"):
-            raise OutboundFailed(f"{host} did not answer with JSON")
-        if self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise OutboundFailed(f"{host} answered compressed, unasked")
+
+async def _chunks(reader: asyncio.StreamReader, most: int) -> bytes:
+    body = bytearray()
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        found = _CHUNK.fullmatch(line)
+        if found is None:
+            raise ValueError(line)
+        size = int(found[1], 16)
+        if not size:
+            return bytes(body)  # trailers are nothing to us, and the connection ends here
+        if len(body) + size > most:
+            raise OutboundFailed(f"the answer is longer than {most} bytes")
+        body += await reader.readexactly(size)
+        if await reader.readexactly(2) != b"\r\n":
+            raise ValueError("a chunk's end")
 
 
 async def _system_resolve(host: str, port: int) -> list[str]:

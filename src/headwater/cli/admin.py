@@ -24,7 +24,7 @@ from headwater.ops.peers import Peers, socket_path
 from headwater.ops.profile import Profiler
 from headwater.runtime.node import Node
 from headwater.topology.file import Topology
-from headwater.topology.instance import StackSampler, SystemProcess
+from headwater.topology.instance import StackSampler, SystemProcess, sockets_folder
 from headwater.topology.secrets import resolve
 
 __all__ = ["access_of", "administered"]
@@ -32,7 +32,8 @@ __all__ = ["access_of", "administered"]
 CONNECTIONS = 100
 FIRST_PAGE = "/dashboard"
 BODY_BYTES = 64 * 1024
-STOP_SECONDS = 1.0
+STOP_SECONDS = 3.0
+QUIET_SECONDS = 0.2
 
 
 def access_of(topology: Topology, *, folder: Path) -> Access:
@@ -58,10 +59,11 @@ async def administered(
         yield None
         return
     data, parts = Path(settings.data), node.parts
+    run = sockets_folder(data / "run")
     figures = Figures(node, SystemProcess(data), slot=settings.slot, server=server, routes=routes)
     admin = Admin(
         figures, access=access_of(topology, folder=Path(settings.folder)),
-        peers=Peers(data / "run", [slot for slot in range(settings.workers) if slot != settings.slot]),
+        peers=Peers(run, [slot for slot in range(settings.workers) if slot != settings.slot]),
         profiler=Profiler(StackSampler, parts.executor),
     )
     if listener is not None:
@@ -74,7 +76,7 @@ async def administered(
     outer = Server(Answers(admin.respond), clock=parts.clock, limits=limits)
     figures.start()
     mine = 0
-    place = Path(socket_path(data / "run", settings.slot))
+    place = Path(socket_path(run, settings.slot))
     try:
         await inner.start(path=str(place), succeed=True)
         mine = await parts.executor.run(lambda: place.stat().st_ino)
@@ -82,8 +84,8 @@ async def administered(
             await outer.start(listener)
         yield admin
     finally:
-        await outer.stop(within=STOP_SECONDS)
-        await inner.stop(within=STOP_SECONDS)
+        await outer.stop(within=STOP_SECONDS, quiet=QUIET_SECONDS)
+        await inner.stop(within=1.0)
         await parts.executor.run(lambda: _remove(place, mine))
         figures.stop()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["listen", "run_loop", "running", "serve", "settings_of"]
 
 DRAIN_SECONDS = 10.0
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 0.5
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

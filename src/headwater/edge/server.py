@@ -148,7 +148,7 @@ class Server:
         deadline = now + within
         while self._connections and now < deadline:
             for connection in list(self._connections):
-                if now - connection.since >= quiet:
+                if not quiet or now - connection.since >= quiet + SWEEP_SECONDS:  # `since` is as old as the last sweep
                     connection.close_if_idle()
             await self._clock.sleep(0.01)
             now = self._clock.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +20,6 @@ SNAPSHOT_PATH = "/snapshot.msgpack"
 KEPT_PATH = "/kept.msgpack"
 PEER_SECONDS = 1.0
 ANSWER_BYTES_MOST = 64 * 1024 * 1024
-_SUN_PATH = 100
 V = TypeVar("V", bound=Value)
 
 
@@ -33,9 +31,7 @@ class Silent(HeadwaterError):
 
 def socket_path(run: Path, slot: int) -> str:
     """Return where the worker in a slot answers. Not *.sock: those are the bell's."""
-    path = str(run / f"admin-{slot}.socket")
-    # a socket's path may have about 100 bytes; a longer one is reached through the working folder
-    return path if len(os.fsencode(path)) < _SUN_PATH else os.path.relpath(path)
+    return str(run / f"admin-{slot}.socket")
 
 
 class Peers:

@@ -41,7 +41,7 @@ class ProductById(Query[Product | None]):
     product_id: ProductId
 
 
-@contract("catalog.search", v=1, within="2s")
+@contract("catalog.search", v=1, within="2s", slo_p99="100ms", availability=0.999)
 class SearchProducts(Query[Page[Product]]):
     """Products whose id or description contains the text, in order of their ids."""
 

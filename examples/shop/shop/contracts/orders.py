@@ -53,7 +53,10 @@ class NotCancellable(Failure, status=409):
     status: str
 
 
-@contract("orders.place", v=1, fails=(UnknownProduct, OutOfStock, RequestReused), idempotent="request_id")
+@contract(
+    "orders.place", v=1, fails=(UnknownProduct, OutOfStock, RequestReused), idempotent="request_id", slo_p99="250ms",
+    availability=0.999,
+)
 class PlaceOrder(Command[Order]):
     """Buy. Lines of one product count together; prices are the catalogue's at this moment."""
 
