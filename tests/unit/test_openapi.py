@@ -16,8 +16,24 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from headwater import (
-    Api, App, Blob, Command, Failure, Limit, Meta, Module, Private, Query, Tx, Value, View, authenticated, contract, public,
-    role, scope,
+    Api,
+    App,
+    Blob,
+    Command,
+    Failure,
+    Limit,
+    Meta,
+    Module,
+    Private,
+    Query,
+    Tx,
+    Value,
+    View,
+    authenticated,
+    contract,
+    public,
+    role,
+    scope,
 )
 from headwater.edge.openapi.document import OpenApi
 from headwater.edge.openapi.samples import MISSING, sample
