@@ -295,7 +295,6 @@ def test_examples_are_good_by_schema_and_reader():
         ({"type": "string", "minLength": 10, "maxLength": 12}, "textxxxxxx"), ({"type": "integer", "multipleOf": 5}, MISSING),
         ({"type": "integer", "multipleOf": 5, "maximum": 9}, 5), ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, True),
     ],
-    ids=str,
 )
 def test_an_example_is_right_or_there_is_none(schema: dict[str, Any], made: Any):
     assert sample(schema, {}) == made
