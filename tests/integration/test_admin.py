@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.shop_server import EXAMPLE, HEADWATER
 from tests.integration.admin_site import Answer, Site, another, ask, eventually, full, promtool, serving
+from tests.integration.shop_server import EXAMPLE, HEADWATER
 
 BOARD = another("tests.browser.board:app")
 PATHS = ("/metrics", "/dead", "/profile", "/dashboard", "/docs", "/openapi.json", "/snapshot", "/snapshot.msgpack", "/slo")
