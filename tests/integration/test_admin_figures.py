@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -77,6 +81,64 @@ def test_promtool_has_nothing_to_say_of_aims_and_failures(busy: Site) -> None:
     busy.settled()
     judged = promtool(ask(busy.admin, "GET", "/metrics").body)
     assert (judged.returncode, judged.stderr, judged.stdout) == (0, b"", b"")
+
+
+def test_promtool_reads_every_sample_of_open_metrics(busy: Site, tmp_path: Path) -> None:
+    """Its reader of OpenMetrics wants times, which a scrape adds: so does this test."""
+    text = ask(busy.admin, "GET", "/metrics", accept="application/openmetrics-text; version=1.0.0").body.decode()
+    lines = [line if line.startswith("#") else f"{line} 1700000000" for line in text.splitlines()]
+    samples = sum(not line.startswith("#") for line in lines)
+    file = tmp_path / "metrics"
+
+    def read() -> subprocess.CompletedProcess[str]:
+        words = ("promtool", "tsdb", "create-blocks-from", "openmetrics", str(file), str(tmp_path / "blocks"))
+        return subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+
+    file.write_text("\n".join(lines) + "\n")
+    done = read()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split()[-4] == str(samples)  # NUM SAMPLES, of NUM CHUNKS, NUM SERIES, SIZE
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    assert "EOF" in read().stderr  # so it would have said something
+
+
+@pytest.mark.real
+def test_a_real_prometheus_stores_what_was_counted(busy: Site, tmp_path: Path) -> None:
+    """It asks for OpenMetrics, finds nothing wrong, and answers with the sums that were made by hand."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: headwater\n"
+        f"  static_configs: [{{targets: ['127.0.0.1:{busy.admin}']}}]\n"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'db'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log, stderr=log,
+        )
+
+    def asked(query: str) -> float | None:
+        with contextlib.suppress(OSError):
+            found = ask(port, "GET", f"/api/v1/query?query={quote(query)}").json()["data"]["result"]
+            return float(found[0]["value"][1]) if found else None
+        return None
+
+    try:
+        eventually(lambda: asked("up") == 1, within=30)
+        calls = 'headwater_calls_total{contract="tired.critical/1"}'
+        assert asked(f"sum({calls})") == FAST + SLOW + FAILED
+        assert asked('sum(headwater_call_seconds_count{contract="tired.critical/1"})') == FAST + SLOW + FAILED
+        slowest = asked('histogram_quantile(1, sum by (le) (headwater_call_seconds_bucket{contract="tired.critical/1"}))')
+        assert slowest is not None
+        assert slowest >= 0.08
+        assert asked("count(headwater_process_resident_memory_bytes)") == 2
+    finally:
+        process.kill()
+        process.wait()
 
 
 # --- events and commits ---------------------------------------------------------------------------
@@ -165,8 +227,6 @@ def test_a_profile_finds_the_function_that_uses_the_processor(busy: Site, slot: 
 
 def test_a_look_whose_asker_has_gone_ends(busy: Site) -> None:
     """The next one need not wait out the first one's minute."""
-    import socket
-
     with socket.create_connection(("127.0.0.1", busy.admin)) as asker:
         asker.sendall(b"GET /profile?seconds=60 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         eventually(lambda: ask(busy.admin, "GET", "/profile?seconds=0.1").status == 409)
