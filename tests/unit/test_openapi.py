@@ -95,7 +95,7 @@ class PutRich(Command[Rich]):
     size: Size = Size.SMALL
     choice: Literal["a", 1] | None = None
     ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    code: Annotated[str, Meta(pattern="^[A-Z]{2}$", examples=["AB"])] = "XY"
+    code: Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, examples=["AB"])] = "XY"
     flag: bool = False
     wide: int = 0
 

@@ -12,8 +12,8 @@ from headwater.edge.openapi.refusals import responses_of
 from headwater.edge.openapi.samples import MISSING, sample
 from headwater.edge.openapi.shape import Shape
 from headwater.edge.openapi.tight import NO_NUL, SEGMENT
-from headwater.edge.params import PAIRS_MOST
 from headwater.model.api import Auth
+from headwater.model.strict import COLLECTION_MOST
 
 __all__ = ["FORMATS", "operation_of"]
 
@@ -114,9 +114,10 @@ def _query(shape: Shape, name: str, message: dict[str, Any], components: Compone
     if name == shape.cursor:  # nobody can make one up
         schema = {key: value for key, value in schema.items() if key != "pattern"} | {"format": "cursor"}
     if shape.param(name).many:
-        schema = {**schema, "maxItems": min(PAIRS_MOST, schema.get("maxItems", PAIRS_MOST))}
+        if schema.get("maxItems") == COLLECTION_MOST:  # what a request line holds ends before that
+            schema = {key: value for key, value in schema.items() if key != "maxItems"}
         if required:
-            schema["minItems"] = max(1, schema.get("minItems", 0))
+            schema = {**schema, "minItems": max(1, schema.get("minItems", 0))}
     return _described({"name": name, "in": "query", "required": required}, schema)
 
 
