@@ -170,6 +170,10 @@ def test_it_is_valid():
     OpenAPIV31SpecValidator(document(server="https://shop.example", api_keys=True)).validate()
 
 
+def test_messagepack_can_be_left_out():
+    assert "msgpack" in json.dumps(DOCUMENT["paths"]) and "msgpack" not in json.dumps(document(only_json=True)["paths"])
+
+
 def test_every_schema_is_a_schema_and_every_reference_leads_somewhere():
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)

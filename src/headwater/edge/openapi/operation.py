@@ -15,9 +15,7 @@ from headwater.edge.openapi.tight import NO_NUL, SEGMENT
 from headwater.model.api import Auth
 from headwater.model.strict import COLLECTION_MOST
 
-__all__ = ["FORMATS", "operation_of"]
-
-FORMATS = ("application/json", "application/msgpack")
+__all__ = ["operation_of"]
 
 
 def operation_of(shape: Shape, components: Components, *, name: str, schemes: tuple[str, ...]) -> dict[str, Any]:
@@ -155,7 +153,7 @@ def _body(shape: Shape, components: Components) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": reference}
     if example is not MISSING:
         content["example"] = example
-    return {"required": bool(required), "content": dict.fromkeys(FORMATS, content)}
+    return {"required": bool(required), "content": dict.fromkeys(components.formats, content)}
 
 
 # --- what goes out ------------------------------------------------------------------------------
@@ -173,7 +171,7 @@ def _values(shape: Shape, components: Components) -> dict[str, Any]:
         schema = components.answer(route.contract.message)
         made[str(route.status)] = {
             "description": _result(schema, components), "headers": headers,
-            "content": {kind: {"schema": schema} for kind in FORMATS},
+            "content": {kind: {"schema": schema} for kind in components.formats},
         }
     if shape.may_be_nothing and route.contract.kind == "command":
         made["204"] = {"description": "Done; there is nothing to say.", "headers": headers}
