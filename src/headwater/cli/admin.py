@@ -22,6 +22,7 @@ from headwater.ops.dashboard.told import ToldSource
 from headwater.ops.figures import Figures
 from headwater.ops.peers import Peers, socket_path
 from headwater.ops.profile import Profiler
+from headwater.runtime.heart import Heart
 from headwater.runtime.node import Node
 from headwater.topology.file import Topology
 from headwater.topology.instance import StackSampler, SystemProcess, sockets_folder
@@ -48,8 +49,8 @@ def access_of(topology: Topology, *, folder: Path) -> Access:
 
 @contextlib.asynccontextmanager
 async def administered(
-    app: App, node: Node, server: Server, routes: Sequence[CompiledRoute], settings: Settings, topology: Topology, *,
-    listener: socket.socket | None,
+    app: App, node: Node, heart: Heart, server: Server, routes: Sequence[CompiledRoute], settings: Settings,
+    topology: Topology, *, listener: socket.socket | None,
 ) -> AsyncGenerator[Admin | None]:
     """Let a started node and its edge be looked after; nothing happens when no admin port is asked for.
 
@@ -60,7 +61,7 @@ async def administered(
         return
     data, parts = Path(settings.data), node.parts
     run = sockets_folder(data / "run")
-    figures = Figures(node, SystemProcess(data), slot=settings.slot, server=server, routes=routes)
+    figures = Figures(node, SystemProcess(data), heart, slot=settings.slot, server=server, routes=routes)
     admin = Admin(
         figures, access=access_of(topology, folder=Path(settings.folder)),
         peers=Peers(run, [slot for slot in range(settings.workers) if slot != settings.slot]),

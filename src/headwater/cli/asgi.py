@@ -39,7 +39,7 @@ def application() -> Asgi:
         folder = DataFolder(project.data, app=app.name)
         folder.acquire()
         stack.callback(folder.release)
-        _, router = await stack.enter_async_context(running(app, settings, topology))
+        _, router, _ = await stack.enter_async_context(running(app, settings, topology))
         return router
 
     return Asgi(start, stack.aclose, body_bytes=topology.http.body_limit, near_only=topology.auth.development)

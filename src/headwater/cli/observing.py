@@ -1,4 +1,4 @@
-"""What watches a serving process while it serves: traces on their way out, and the watchdog."""
+"""What watches a serving process while it serves: traces on their way out, the loop's heart, and the watchdog."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from headwater.cli.settings import Settings
+from headwater.runtime.heart import Heart
 from headwater.runtime.node import Node
+from headwater.runtime.shedding import Shedding
 from headwater.runtime.watchdog import Watchdog
 from headwater.topology.file import Topology
 from headwater.topology.telemetry import exporter_of
@@ -18,8 +20,8 @@ __all__ = ["observed"]
 
 
 @contextlib.asynccontextmanager
-async def observed(node: Node, settings: Settings, topology: Topology) -> AsyncGenerator[Watchdog]:
-    """Watch a started node, and send its traces to where the topology says."""
+async def observed(node: Node, settings: Settings, topology: Topology) -> AsyncGenerator[Heart]:
+    """Watch a started node, refuse calls while its loop is late, and send its traces to where the topology says."""
     exporter = exporter_of(
         topology.traces, service=node.app.name, instance=node.parts.owner, environment=os.environ,
         folder=Path(settings.folder),
@@ -29,9 +31,12 @@ async def observed(node: Node, settings: Settings, topology: Topology) -> AsyncG
         exporter.start()
     watchdog = Watchdog(node, tasks=settings.dev)
     watchdog.start()
+    shedding = Shedding(node, late=topology.process.late)
+    shedding.start()
     try:
-        yield watchdog
+        yield shedding.heart
     finally:
+        shedding.stop()
         watchdog.stop()
         if exporter is not None:
             await asyncio.to_thread(exporter.close)

@@ -25,6 +25,7 @@ from headwater.topology.telemetry import trace_settings
 
 if TYPE_CHECKING:
     from headwater.edge.routes import Router
+    from headwater.runtime.heart import Heart
     from headwater.runtime.node import Node
 
 __all__ = ["listen", "run_loop", "running", "serve", "settings_of"]
@@ -85,10 +86,11 @@ def run_loop(main: Callable[[], Any]) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def running(app: App, settings: Settings, topology: Topology) -> AsyncGenerator[tuple[Node, Router]]:
-    """Run an application for as long as the block does, observed, with its routes; nothing listens yet.
+async def running(app: App, settings: Settings, topology: Topology) -> AsyncGenerator[tuple[Node, Router, Heart]]:
+    """Run an application for as long as the block does, observed, with its routes and its loop's heart.
 
-    The caller holds the data folder's lock and has checked the boundaries. Raises ConfigurationError and its kin.
+    Nothing listens yet. The caller holds the data folder's lock and has checked the boundaries. Raises
+    ConfigurationError and its kin.
     """
     from headwater.cli.edge import identify, routes_of
 
@@ -106,11 +108,11 @@ async def running(app: App, settings: Settings, topology: Topology) -> AsyncGene
     )
     await node.start()
     try:
-        async with observed(node, settings, topology):
+        async with observed(node, settings, topology) as heart:
             identified = identify(app, node, settings, topology)
             try:
                 await identified.start()
-                yield node, routes_of(app, node, topology, identified, dev=settings.dev)
+                yield node, routes_of(app, node, topology, identified, dev=settings.dev), heart
             finally:
                 await identified.stop()
     finally:
@@ -129,13 +131,13 @@ async def serve(
     from headwater.cli.edge import edge_of
 
     stop = _stop_on_signals()
-    async with running(app, settings, topology) as (node, router), contextlib.AsyncExitStack() as beside:
+    async with running(app, settings, topology) as (node, router, heart), contextlib.AsyncExitStack() as beside:
         edge = edge_of(router, node, settings, topology)
         if settings.admin_port is not None:
             from headwater.cli.admin import administered
 
             await beside.enter_async_context(
-                administered(app, node, edge, router.compiled, settings, topology, listener=admin)
+                administered(app, node, heart, edge, router.compiled, settings, topology, listener=admin)
             )
         await edge.start(listener)
         if topology.http.socket is not None and settings.slot == 0:

@@ -11,7 +11,6 @@ from headwater.edge.server import Server
 from headwater.model.contract import PRIORITIES
 from headwater.ops.aims import Aims
 from headwater.ops.health import Health, health_of
-from headwater.ops.heart import Heart
 from headwater.ops.snapshot import (
     Backlog,
     ContractFigures,
@@ -25,6 +24,7 @@ from headwater.ops.snapshot import (
 from headwater.ports.process import Process, ProcessReading
 from headwater.runtime import operate
 from headwater.runtime.delivery import Pump
+from headwater.runtime.heart import Heart
 from headwater.runtime.meter import Meter, StoreMeter
 from headwater.runtime.node import Node
 from headwater.runtime.sends import SendPump
@@ -35,11 +35,11 @@ __all__ = ["Figures"]
 class Figures:
     """One started node's figures. slot: of this worker. server, routes: the public edge before it, if any.
 
-    `start` begins what has to look all the time: the loop's heart, and the aims.
+    heart: of the loop; it beats without us. `start` begins what else has to look all the time: the aims.
     """
 
     def __init__(
-        self, node: Node, process: Process, *, slot: int = 0, server: Server | None = None,
+        self, node: Node, process: Process, heart: Heart, *, slot: int = 0, server: Server | None = None,
         routes: Sequence[CompiledRoute] = (),
     ) -> None:
         self.node = node
@@ -51,19 +51,17 @@ class Figures:
         self._began = self._clock.monotonic()
         self._started_at = self._clock.wall()
         self._served = node.ready
-        self._heart = Heart(self._clock)
+        self._heart = heart
         meter = node.parts.telemetry
         self._meter = meter if isinstance(meter, Meter) else Meter()
         self._aims = Aims(lambda: list(self._meter.cells.values()), self._clock)
 
     def start(self) -> None:
         """Begin to look, on the running loop."""
-        self._heart.start()
         self._aims.start()
 
     def stop(self) -> None:
         """Look no more."""
-        self._heart.stop()
         self._aims.stop()
 
     async def snapshot(self) -> Snapshot:
@@ -117,7 +115,7 @@ class Figures:
             slot=self.slot, pid=reading.pid, version=__version__, python=reading.python,
             loop=type(loop).__module__.partition(".")[0], started_at=self._started_at,
             uptime=self._clock.monotonic() - self._began, status=health.status, reasons=health.reasons,
-            in_flight=node.in_flight, refused=tuple(PRIORITIES[node.lowest + 1 :]) if node.ready else PRIORITIES,
+            in_flight=node.in_flight, refused=tuple(PRIORITIES[node.lowest + 1 :]),
             connections=0 if self._server is None else self._server.connected, rss=reading.rss, pss=reading.pss,
             cpu=reading.cpu, fds=reading.fds, threads=reading.threads, tasks=len(asyncio.all_tasks(loop)),
             loop_lag=heart.last, loop_lag_most=heart.most, loop_lag_seconds=heart.seconds,

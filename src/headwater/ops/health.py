@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from headwater.errors import HeadwaterError
+from headwater.model.contract import PRIORITIES
 from headwater.model.message import Value
 from headwater.ports import Store
 from headwater.runtime.delivery import Fenced
@@ -102,6 +103,10 @@ def _loop(lag: float) -> Check:
 
 
 def _room(node: Node) -> Check:
-    if node.ready and node.lowest < 0:
+    refused = PRIORITIES[node.lowest + 1 :]
+    if not node.taking or not refused:
+        return Check(name="load", state="ready")
+    if len(refused) == len(PRIORITIES):
         return Check(name="load", state="not-ready", reason="it has as much to do as it can, and takes no more calls")
-    return Check(name="load", state="ready")
+    why = "the event loop is late" if len(refused) == node.shedding else "there is much to do"
+    return Check(name="load", state="degraded", reason=f"{why}: refused are calls of priority {', '.join(refused)}")

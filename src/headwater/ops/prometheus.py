@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
+from headwater.model.contract import PRIORITIES
 from headwater.ops.aims import budget_left, burn
 from headwater.ops.snapshot import LAG_EDGES, Objective, ProcessFigures, Snapshot
 from headwater.runtime.meter import EDGES, SIZE_EDGES
@@ -207,8 +208,6 @@ _PROCESS: tuple[tuple[str, str, str, Callable[[ProcessFigures], float | None]], 
     ("process_tasks", "gauge", "Tasks of the event loop.", lambda p: p.tasks),
     ("requests_in_flight", "gauge", "Requests that have begun and wait.", lambda p: p.in_flight),
     ("http_connections", "gauge", "Clients that are connected.", lambda p: p.connections),
-    ("priorities_refused", "gauge", "Priorities that are refused because there is too much to do.",
-     lambda p: len(p.refused)),
     ("loop_lag_most_seconds", "gauge", "How late the event loop was at most in the last minute.",
      lambda p: p.loop_lag_most),
 )
@@ -220,6 +219,10 @@ def _processes(processes: Sequence[ProcessFigures]) -> Iterator[_Family]:
     ))
     yield _Family("process_status", "gauge", "1 for the state that a process is in.", _gauges(
         ({"slot": str(p.slot), "status": state}, int(p.status == state)) for p in processes for state in _STATES
+    ))
+    yield _Family("priority_refused", "gauge", "1 where calls of a priority are refused.", _gauges(
+        ({"slot": str(p.slot), "priority": priority}, int(priority in p.refused))
+        for p in processes for priority in PRIORITIES
     ))
     for name, kind, told, read in _PROCESS:
         pairs = [({"slot": str(p.slot)}, value) for p in processes if (value := read(p)) is not None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from headwater.model.message import Value
 from headwater.ports import Outcome
+from headwater.runtime.heart import LAG_EDGES
 from headwater.runtime.meter import EDGES, SIZE_EDGES
 
 __all__ = [
@@ -28,9 +29,6 @@ __all__ = [
     "Window",
     "quantile",
 ]
-
-LAG_EDGES: tuple[float, ...] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Scale of how late the event loop is, in seconds."""
 
 
 class ContractFigures(Value, frozen=True):

@@ -73,6 +73,7 @@ class Node:
         self._bound: dict[str, BoundModule] = {}
         self._providers = Providers(parts.replace)
         self.lowest = -1
+        self.shedding = 0
         self._level_at = self._level_below = 0.0
         self._quiet = asyncio.Event()
         self._event_upcasts = {old: up for m in app.modules for old, up in m.event_upcasts.items()}
@@ -206,11 +207,16 @@ class Node:
         if not (self.taking or self.in_flight):
             self._quiet.set()
 
+    def shed(self, refused: int) -> None:
+        """Refuse so many priorities, from the lowest, however little there is to do."""
+        self.shedding = refused
+        self._level()
+
     def _level(self) -> None:
         """Decide which priorities are served: the fuller the node is, the fewer."""
         share = self.in_flight / self.parts.in_flight_most
         refused = sum(share >= step for step in SHARES) if self.taking else len(SHARES)
-        self.lowest = len(PRIORITIES) - 1 - refused
+        self.lowest = len(PRIORITIES) - 1 - max(refused, self.shedding)
         steps = (0.0, *SHARES, math.inf)
         self._level_below = steps[refused] * self.parts.in_flight_most
         self._level_at = steps[refused + 1] * self.parts.in_flight_most

@@ -76,6 +76,10 @@ class VirtualClock:
             heapq.heappop(self._timers)
         return self._timers[0][0] - self._passed if self._timers else None
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass while nothing runs, as when a handler blocks the event loop."""
+        self._passed += seconds
+
     async def advance(self, seconds: float) -> None:
         """Move on by so many seconds; what becomes due on the way happens on the way."""
         until = self._passed + seconds

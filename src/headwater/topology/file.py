@@ -127,9 +127,14 @@ class Events(_Section, frozen=True, kw_only=True):
 
 
 class Process(_Section, frozen=True, kw_only=True):
-    """encode: calls between modules of one process encode and decode like remote ones."""
+    """How processes run.
+
+    encode: calls between modules of one process encode and decode like remote ones. late: by how many seconds the
+    event loop may be late before the least urgent calls are refused.
+    """
 
     encode: bool = False
+    late: Annotated[float, Meta(gt=0, le=60)] = 0.25
 
 
 class Traces(_Section, frozen=True, kw_only=True):
