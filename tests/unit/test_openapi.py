@@ -95,7 +95,7 @@ class PutRich(Command[Rich]):
     size: Size = Size.SMALL
     choice: Literal["a", 1] | None = None
     ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    code: Annotated[str, Meta(pattern="^[A-Z]{2}$", examples=["AB"])] = "XY"
+    code: Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, examples=["AB"])] = "XY"
     flag: bool = False
     wide: int = 0
 
@@ -168,6 +168,10 @@ GET = DOCUMENT["paths"]["/v1/shelves/{shelf}"]["get"]
 def test_it_is_valid():
     OpenAPIV31SpecValidator(DOCUMENT).validate()
     OpenAPIV31SpecValidator(document(server="https://shop.example", api_keys=True)).validate()
+
+
+def test_messagepack_can_be_left_out():
+    assert "msgpack" in json.dumps(DOCUMENT["paths"]) and "msgpack" not in json.dumps(document(only_json=True)["paths"])
 
 
 def test_every_schema_is_a_schema_and_every_reference_leads_somewhere():

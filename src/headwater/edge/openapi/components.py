@@ -19,9 +19,11 @@ class Components:
     """Collects. A type that is both sent and answered has two schemas: what is sent takes no unknown fields.
 
     sent: messages as they come in. answered: what is answered, by the message or failure that it belongs to.
+    formats: the media types of both.
     """
 
-    def __init__(self, sent: Iterable[Any], answered: Mapping[Any, Any]) -> None:
+    def __init__(self, sent: Iterable[Any], answered: Mapping[Any, Any], *, formats: tuple[str, ...]) -> None:
+        self.formats = formats
         self.schemas: dict[str, dict[str, Any]] = {}
         self.responses: dict[str, dict[str, Any]] = {}
         messages = list(sent)

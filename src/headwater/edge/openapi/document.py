@@ -27,6 +27,7 @@ compressed for whoever accepts that. Whatever is not a value is a problem docume
 
 Each operation names the headers that it understands (`x-headwater`); they are described together
 (`components.parameters`)."""
+_FORMATS = ("application/json", "application/msgpack")
 _SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token: `Authorization: Bearer TOKEN`."},
     "apiKey": {"type": "http", "scheme": "ApiKey", "description": "An API key: `Authorization: ApiKey KEY`."},
@@ -37,9 +38,13 @@ class OpenApi:
     """Writes OpenAPI 3.1 documents of an application's APIs.
 
     server: the address that paths are relative to. api_keys: whether API keys are believed, besides bearer tokens.
+    only_json: leave MessagePack out, for tools that do not know it.
     """
 
-    def __init__(self, app: App, *, server: str = "/", api_keys: bool = False) -> None:
+    def __init__(
+        self, app: App, *, server: str = "/", api_keys: bool = False, only_json: bool = False
+    ) -> None:
+        self._formats = _FORMATS[:1] if only_json else _FORMATS
         self._app = app
         self._server = server
         self._schemes = ("bearer", "apiKey") if api_keys else ("bearer",)
@@ -68,7 +73,8 @@ class OpenApi:
             s.route.contract.message: s.value for s in shapes if not s.download and s.value is not type(None)
         }
         answered |= {failure: failure for s in shapes for failure in s.route.contract.fails}
-        components = Components(dict.fromkeys(s.route.contract.message for s in shapes), answered)
+        messages = dict.fromkeys(s.route.contract.message for s in shapes)
+        components = Components(messages, answered, formats=self._formats)
         components.schemas.update(PROBLEM_SCHEMAS)
         names = _names([s.route for s in shapes])
         paths: dict[str, dict[str, Any]] = {}

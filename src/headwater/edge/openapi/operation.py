@@ -12,12 +12,10 @@ from headwater.edge.openapi.refusals import responses_of
 from headwater.edge.openapi.samples import MISSING, sample
 from headwater.edge.openapi.shape import Shape
 from headwater.edge.openapi.tight import NO_NUL, SEGMENT
-from headwater.edge.params import PAIRS_MOST
 from headwater.model.api import Auth
+from headwater.model.strict import COLLECTION_MOST
 
-__all__ = ["FORMATS", "operation_of"]
-
-FORMATS = ("application/json", "application/msgpack")
+__all__ = ["operation_of"]
 
 
 def operation_of(shape: Shape, components: Components, *, name: str, schemes: tuple[str, ...]) -> dict[str, Any]:
@@ -114,9 +112,10 @@ def _query(shape: Shape, name: str, message: dict[str, Any], components: Compone
     if name == shape.cursor:  # nobody can make one up
         schema = {key: value for key, value in schema.items() if key != "pattern"} | {"format": "cursor"}
     if shape.param(name).many:
-        schema = {**schema, "maxItems": min(PAIRS_MOST, schema.get("maxItems", PAIRS_MOST))}
+        if schema.get("maxItems") == COLLECTION_MOST:  # what a request line holds ends before that
+            schema = {key: value for key, value in schema.items() if key != "maxItems"}
         if required:
-            schema["minItems"] = max(1, schema.get("minItems", 0))
+            schema = {**schema, "minItems": max(1, schema.get("minItems", 0))}
     return _described({"name": name, "in": "query", "required": required}, schema)
 
 
@@ -154,7 +153,7 @@ def _body(shape: Shape, components: Components) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": reference}
     if example is not MISSING:
         content["example"] = example
-    return {"required": bool(required), "content": dict.fromkeys(FORMATS, content)}
+    return {"required": bool(required), "content": dict.fromkeys(components.formats, content)}
 
 
 # --- what goes out ------------------------------------------------------------------------------
@@ -172,7 +171,7 @@ def _values(shape: Shape, components: Components) -> dict[str, Any]:
         schema = components.answer(route.contract.message)
         made[str(route.status)] = {
             "description": _result(schema, components), "headers": headers,
-            "content": {kind: {"schema": schema} for kind in FORMATS},
+            "content": {kind: {"schema": schema} for kind in components.formats},
         }
     if shape.may_be_nothing and route.contract.kind == "command":
         made["204"] = {"description": "Done; there is nothing to say.", "headers": headers}

@@ -77,7 +77,8 @@ def _whole(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _list(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"maxItems": COLLECTION_MOST, **schema}
+    rest = {key: value for key, value in schema.items() if key != "uniqueItems"}  # a set may be sent with repeats
+    return {"maxItems": COLLECTION_MOST, **rest}
 
 
 def _object(schema: dict[str, Any]) -> dict[str, Any]:

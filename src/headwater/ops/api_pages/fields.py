@@ -49,16 +49,18 @@ def kind_of(schema: Schema) -> Html:
     if "$ref" in schema:
         name = schema["$ref"].removeprefix(SCHEMAS)
         return el("a", name, href=f"#{anchor(name)}")
-    for key, between in (("anyOf", " or "), ("oneOf", " or "), ("prefixItems", ", ")):
+    for key in ("anyOf", "oneOf"):
         if key in schema:
-            return _listed([kind_of(one) for one in schema[key]], between)
+            return _listed([kind_of(one) for one in schema[key]], " or ")
+    if "prefixItems" in schema:
+        return join(["list of just ", _listed([kind_of(one) for one in schema["prefixItems"]], ", ")])
     if "const" in schema or "enum" in schema:
         values = [schema["const"]] if "const" in schema else schema["enum"]
         return _listed([el("code", _json(value)) for value in values], " or ")
     kind = schema.get("type", "anything")
     if isinstance(kind, list):
         return join(" or ".join(kind))
-    if kind == "array" and "prefixItems" not in schema:
+    if kind == "array":
         return join(["list of ", kind_of(schema.get("items", {}))])
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         return join(["object of ", kind_of(schema["additionalProperties"])])
@@ -81,8 +83,6 @@ def _limits(schema: Schema) -> list[str]:
     pattern = schema.get("pattern")
     if pattern is not None and pattern not in (NO_NUL, SEGMENT):
         made.append(f"matches `{pattern}`")
-    if schema.get("uniqueItems"):
-        made.append("no item twice")
     if schema.get("default") is not None:
         made.append(f"by default `{_json(schema['default'])}`")
     return made
@@ -91,7 +91,7 @@ def _limits(schema: Schema) -> list[str]:
 def _size(schema: Schema) -> list[str]:
     kind = str(schema.get("type"))
     names = {"string": "Length", "array": "Items", "object": "Properties"}
-    if kind not in names:
+    if kind not in names or "prefixItems" in schema:
         return []
     least, most = schema.get(f"min{names[kind]}"), schema.get(f"max{names[kind]}")
     if kind != "string" and most == _COLLECTION_MOST:
@@ -109,6 +109,8 @@ def _range(schema: Schema) -> list[str]:
 
 
 def _between(least: float | None, most: float | None, unit: str) -> list[str]:
+    if least is not None and least == most:
+        return [f"exactly {_number(least)}{unit}"]
     if least is not None and most is not None:
         return [f"{_number(least)} to {_number(most)}{unit}"]
     if least is not None:
