@@ -6,8 +6,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,9 @@ import pytest
 from headwater import Api, App, Command, Module, Tx, Value, contract, public
 from headwater.edge.openapi.document import OpenApi
 from headwater.ops.api_pages.page import page as page_of
-from headwater.ops.api_pages.pages import api_pages
 from shop.app import app as shop_app
 from tests.browser.chromium import accessible, browser, page, shoot
-from tests.integration.shop_server import EXAMPLE, HEADWATER, ShopServer
+from tests.integration.shop_server import HEADWATER, ShopServer
 
 pytestmark = pytest.mark.real
 SIZES: dict[str, dict[str, Any]] = {

@@ -75,3 +75,16 @@ def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
     """Names that are none, or would hide a module, write nothing."""
     assert headwater(tmp_path, "new", name).returncode == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_openapi_document_is_printed_or_written(project: Path, tmp_path: Path) -> None:
+    """The same bytes every time, for the project's own application or for one that is named."""
+    printed = headwater(project, "openapi")
+    document = json.loads(printed.stdout)
+    assert (document["openapi"], document["info"]["title"]) == ("3.1.0", "myapp v1")
+    written = headwater(project, "openapi", "myapp.app:app", "--api", "v1", "--out", str(tmp_path / "api.json"))
+    assert (written.returncode, (tmp_path / "api.json").read_text()) == (0, printed.stdout)
+    moved = headwater(project, "openapi", "--server", "https://notes.example")
+    assert json.loads(moved.stdout)["servers"] == [{"url": "https://notes.example"}]
+    wrong = headwater(project, "openapi", "--api", "v2")
+    assert (wrong.returncode, wrong.stdout) == (2, "") and "no API 'v2'; it has: v1" in wrong.stderr

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from http import HTTPStatus
 
 from msgspec import Struct
 
 from headwater.edge.security import api_headers
 from headwater.model.identity import ANONYMOUS, Identity
 
-__all__ = ["PAGE", "STANDARD", "Request", "Response", "fold"]
+__all__ = ["PAGE", "REASONS", "STANDARD", "Request", "Response", "fold"]
+
+REASONS = dict.fromkeys(range(100, 600), "Refused") | {status.value: status.phrase for status in HTTPStatus}
+"""What each status is called. Failures may have one that no RFC knows."""
 
 STANDARD = b"cache-control: no-store\r\n" + api_headers()
 """What every answer says unless its route knows better: keep nothing, guess nothing, run nothing."""

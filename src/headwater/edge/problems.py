@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from headwater.edge.http import Response
+from headwater.edge.http import REASONS, Response
 from headwater.errors import (
     DeadlineExceeded,
     DeadlineExpired,
@@ -68,7 +67,7 @@ def problem(
 ) -> Response:
     """Return a problem document as a response."""
     body = {
-        "type": _TYPES[0].format(code), "title": HTTPStatus(status).phrase, "status": status,
+        "type": _TYPES[0].format(code), "title": REASONS[status], "status": status,
         "code": code, "detail": detail, "instance": f"urn:request:{request_id}", **more,
     }
     return Response(status, masked_bytes(to_json(body)), (PROBLEM, *headers))

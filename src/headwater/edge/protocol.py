@@ -8,7 +8,6 @@ answered within one callback of the loop.
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from headwater.edge.framing import ByLength, Chunked, Framing
@@ -24,7 +23,7 @@ from headwater.edge.head import (
     read_headers,
     read_line,
 )
-from headwater.edge.http import Request, Response
+from headwater.edge.http import REASONS, Request, Response
 from headwater.edge.problems import Rejected, problem_of
 from headwater.edge.proxies import read_proxy_line
 from headwater.edge.sending import send
@@ -38,7 +37,7 @@ __all__ = ["Connection", "ProxiedConnection"]
 
 HELD_MOST = 64 * 1024
 SHORT_HEAD = 2048
-_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\ndate: ".encode() for s in HTTPStatus}
+_LINES = {status: f"HTTP/1.1 {status} {said}\r\ndate: ".encode() for status, said in REASONS.items()}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _EXPECTED = b"100-continue"
 _CLOSE = b"connection: close\r\n"

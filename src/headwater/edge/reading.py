@@ -13,6 +13,7 @@ from headwater.edge.problems import Rejected
 from headwater.edge.representation import MSGPACKS
 from headwater.errors import ConfigurationError, FieldError
 from headwater.model.api import Route
+from headwater.model.patterns import check_patterns
 from headwater.model.strict import StrictReader
 
 __all__ = ["BODIES", "Reading", "names_in"]
@@ -33,6 +34,7 @@ class Reading:
     def __init__(self, route: Route) -> None:
         contract = route.contract
         told = f"{route.method} {route.path}"
+        check_patterns(contract.message)
         self._method = route.method
         self._reader = StrictReader(contract.message)
         self._idempotent = contract.idempotent

@@ -119,7 +119,8 @@ class StrictReader:
             raise NotJson(self._name, (FieldError("", "the body is MessagePack, but not a map"),))
         if _has_foreign(value):
             raise NotJson(self._name, (FieldError("", "the body has binary data or a number that JSON has not"),))
-        return _with_integers(value)
+        plain: dict[str, Any] = _with_integers(value)
+        return plain
 
     def _exact(self, data: bytes) -> Any:
         fields, errors = self.parse(data)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from headwater.edge.openapi.dates import mark_dates
 from headwater.edge.openapi.tight import closed, tightened, widened
 from headwater.model.schema import schema_parts
 
@@ -26,6 +27,7 @@ class Components:
         messages = list(sent)
         out, out_parts = schema_parts(list(answered.values()), SCHEMAS)
         came, came_parts = schema_parts(messages, SCHEMAS)
+        mark_dates(messages, came_parts)
         plain = {name: _readable(name, schema) for name, schema in {**out_parts, **came_parts}.items()}
         names = {name: plain[name] + ("Input" if name in out_parts else "") for name in came_parts}
         self._answered = {

@@ -20,7 +20,8 @@ class Shape:
     """What a route reads and answers, decided as the edge decides it.
 
     path, query, body: names of fields, and where they are read. cursor: the one that says where a page begins.
-    fields: all of them. ruled: the module may refuse single things. value: the result without None, NoneType when there is none.
+    fields: all of them. ruled: the module may refuse single things. value: the result without None, NoneType when
+    there is none.
     """
 
     def __init__(self, route: Route, *, ruled: bool) -> None:

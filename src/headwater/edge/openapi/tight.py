@@ -81,7 +81,9 @@ def _list(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(schema: dict[str, Any]) -> dict[str, Any]:
-    return schema if "properties" in schema else {"maxProperties": COLLECTION_MOST, **schema}
+    if "properties" in schema:
+        return schema
+    return {"maxProperties": COLLECTION_MOST, "propertyNames": {"pattern": NO_NUL}, **schema}
 
 
 _NARROWER = {"string": _text, "integer": _whole, "array": _list, "object": _object}

@@ -12,7 +12,7 @@ from headwater.edge.openapi.components import SCHEMAS
 from headwater.edge.openapi.tight import NO_NUL, SEGMENT
 from headwater.ops.dashboard.html import Html, Part, breakable, el, join
 
-__all__ = ["anchor", "field_list", "kind_of", "object_of", "row", "said"]
+__all__ = ["anchor", "field_list", "inline", "kind_of", "object_of", "row", "said"]
 
 Schema = Mapping[str, Any]
 _INT_ENDS = (-(2**63), 2**63 - 1)
@@ -35,10 +35,11 @@ def said(text: str | None) -> Html | None:
     """Return a text in paragraphs, with `code` as such."""
     if not text:
         return None
-    return join(el("p", *_marked(" ".join(part.split()))) for part in re.split(r"\n\s*\n", text.strip()))
+    return join(el("p", *inline(" ".join(part.split()))) for part in re.split(r"\n\s*\n", text.strip()))
 
 
-def _marked(text: str) -> Iterable[Part]:
+def inline(text: str) -> Iterable[Part]:
+    """Return a text with `code` as such."""
     for number, part in enumerate(text.split("`")):
         yield el("code", breakable(part)) if number % 2 else part
 
@@ -137,8 +138,8 @@ def row(
             el("strong", " required", class_="required") if required else None,
             class_="head",
         ),
-        el("div", *_marked(limits), class_="limits") if limits else None,
-        el("div", *_marked(description), class_="about") if description else None,
+        el("div", *inline(limits), class_="limits") if limits else None,
+        el("div", *inline(description), class_="about") if description else None,
         id=mark,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from headwater.edge.openapi.refusals import PROBLEM_JSON
-from headwater.ops.api_pages.fields import Schema, field_list, kind_of, object_of, row, said
+from headwater.ops.api_pages.fields import Schema, field_list, inline, kind_of, object_of, row, said
 from headwater.ops.dashboard.html import Html, breakable, el, join
 
 __all__ = ["Document", "operation", "shown_json"]
@@ -51,7 +51,7 @@ def operation(document: Document, method: str, path: str, told: Mapping[str, Any
                 "h3", el("span", method.upper(), class_=f"method {method}"), " ", el("code", breakable(path)),
                 el("span", " deprecated", class_="deprecated") if told.get("deprecated") else None,
             ),
-            el("span", told["summary"], class_="line"),
+            el("span", *inline(told["summary"]), class_="line"),
         ),
         el(
             "div", said(told.get("description")), _parameters(parameters, name),
@@ -113,7 +113,7 @@ def _good(document: Document, status: str, response: Mapping[str, Any], name: st
     content = response.get("content", {})
     schema = content.get(_JSON, {}).get("schema")
     return el(
-        "div", el("p", el("strong", status, class_="status good"), " ", response["description"]),
+        "div", el("p", el("strong", status, class_="status good"), " ", *inline(response["description"])),
         None if schema is None else el("p", kind_of(schema)) if "$ref" in schema else None,
         None if schema is None else field_list(object_of(schema, document.schemas), label=f"Answer {status} of {name}"),
         class_="answer",
@@ -139,7 +139,7 @@ def _problem(document: Document, problem: Schema) -> Html:
     fields = object_of(own["failure"], document.schemas).get("properties", {})
     carried = [(", " if number else " with ", el("code", name)) for number, name in enumerate(fields)]
     about = problem.get("description")
-    return el("li", el("code", code["const"]), carried, f": {about}" if about else None)
+    return el("li", el("code", code["const"]), carried, (": ", *inline(about)) if about else None)
 
 
 def _headers(told: Mapping[str, Any]) -> Html:
@@ -185,7 +185,7 @@ def _input(name: str, parameter: Mapping[str, Any]) -> Html:
     hint = schema.get("default")
     return el(
         "div",
-        el("label", el("code", label), " ", el("span", "required", class_="required") if parameter["required"] else None,
+        el("label", el("code", label), el("span", " required", class_="required") if parameter["required"] else None,
            for_=field),
         el("input", id=field, type="text", value=None if example is None else str(example), data_in=parameter["in"],
            data_name=parameter["name"], data_many=many, placeholder=None if hint is None else str(hint) or None,
