@@ -68,12 +68,13 @@ class Aims:
             self._timer = None
 
     def _next(self) -> None:
-        now = int((self._clock.monotonic() - self._began) / STEP_SECONDS)
+        passed = int((self._clock.monotonic() - self._began) / STEP_SECONDS)
+        now = max(passed, self._step + 1)  # that step is due, even where rounding says that it is not quite
         rings = self._known()
         for step in range(max(self._step + 1, now - _STEPS + 1), now + 1):  # mostly one; more when the loop stood still
             for ring in rings:
                 ring.keep(step)
-        self._step = max(self._step, now)
+        self._step = now
         self.start()
 
     def _known(self) -> Iterable[_Ring]:
