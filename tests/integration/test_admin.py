@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -114,10 +115,14 @@ def test_traces_of_every_worker_are_on_the_dashboard(two: Site) -> None:
         value for name, value in two.metrics().items() if name.startswith("headwater_http_connections{slot=")
     ]
     assert len(counts) == 2
+    workers: Counter[bytes] = Counter()
     for trace in ids:
         page = ask(two.admin, "GET", f"/dashboard/trace?id={trace}")
         assert page.status == 200, trace
         assert b"catalog.search/1" in page.body
+        workers.update(re.findall(rb"\bworker ([01])\b", page.body))
+    assert sum(workers.values()) == len(ids)  # each says where it ran
+    assert len(workers) == 2
     assert b"select" in ask(two.admin, "GET", "/dashboard").body  # slow statements
 
 

@@ -103,7 +103,7 @@ class Admin:
 
     async def kept(self) -> Kept:
         """Return slow statements and recent traces of all workers together."""
-        return joined([kept_by(self._node), *await self._peers.kept()])
+        return joined([kept_by(self._node, self._figures.slot), *await self._peers.kept()])
 
     def _find(self, request: Request) -> Answer:
         path = decode_text(request.path, "the path")
@@ -139,7 +139,7 @@ class Admin:
         return Response(200, msgspec.msgpack.encode(await self._figures.snapshot()), (_PACKED,))
 
     async def _own_kept(self, _request: Request) -> Response:
-        return Response(200, msgspec.msgpack.encode(kept_by(self._node)), (_PACKED,))
+        return Response(200, msgspec.msgpack.encode(kept_by(self._node, self._figures.slot)), (_PACKED,))
 
     async def _slo(self, _request: Request) -> Response:
         seen = await self.see()

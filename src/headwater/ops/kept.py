@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
 
 from headwater.model.message import Value
 from headwater.ports import SlowStatement, TraceRecord
 from headwater.runtime.node import Node
 from headwater.runtime.records import merged
 
-__all__ = ["Kept", "joined", "kept_by"]
+__all__ = ["WORKER", "Kept", "joined", "kept_by"]
 
+WORKER = "worker"
+"""The attribute that tells which worker a span and those below it ran in: its slot."""
 TRACES_MOST = 100
+SPANS_MOST = 5_000
+"""Of all traces together: some megabytes at worst, for who asks every few seconds."""
 STATEMENTS_MOST = 100
 
 
@@ -22,12 +28,26 @@ class Kept(Value, frozen=True):
     traces: tuple[TraceRecord, ...] = ()
 
 
-def kept_by(node: Node) -> Kept:
-    """Return what a node has kept; nothing when nobody traces."""
+def kept_by(node: Node, slot: int) -> Kept:
+    """Return what a node has kept, under the name of its worker; nothing when nobody traces."""
     tracer = node.parts.tracer
     if tracer is None:
         return Kept()
-    return Kept(slow=tuple(tracer.slowest())[:STATEMENTS_MOST], traces=tuple(tracer.recent(TRACES_MOST)))
+    return Kept(
+        slow=tuple(tracer.slowest())[:STATEMENTS_MOST], traces=tuple(_named(tracer.recent(TRACES_MOST), slot))
+    )
+
+
+def _named(traces: Iterable[TraceRecord], slot: int) -> Iterator[TraceRecord]:
+    """Give out traces that say where they ran, until there are too many spans. What was kept stays as it is."""
+    spans = 0
+    for trace in traces:
+        spans += len(trace.spans)
+        if spans > SPANS_MOST:
+            return
+        first, *others = trace.spans
+        first = replace(first, attributes={**first.attributes, WORKER: slot})
+        yield replace(trace, spans=(first, *others))
 
 
 def joined(found: Iterable[Kept]) -> Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
@@ -36,9 +37,9 @@ class ToldSource(Near):
 
     async def see(self) -> Seen:
         """Return what there is to see now."""
-        dead, kept = await self.dead(), await self._kept()
+        dead, kept, told = await asyncio.gather(self.dead(), self._kept(), self._tell())  # a worker may be slow to tell
         return replace(
-            seen_of(await self._tell(), await self.drawn()), version=self._version, dead=dead[0], dead_count=dead[1],
+            seen_of(told, await self.drawn()), version=self._version, dead=dead[0], dead_count=dead[1],
             slow=kept.slow, traces=kept.traces,
         )
 

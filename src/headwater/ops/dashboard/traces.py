@@ -9,6 +9,7 @@ from headwater.ops.dashboard.html import Html, breakable, el
 from headwater.ops.dashboard.recent import Now
 from headwater.ops.dashboard.tables import Column, badge, nothing, table
 from headwater.ops.dashboard.words import ago, duration, whole
+from headwater.ops.kept import WORKER
 from headwater.ports import SpanRecord, TraceRecord
 
 __all__ = ["traces", "waterfall"]
@@ -36,6 +37,7 @@ def traces(now: Now) -> Html:
                             bad=lambda t: _errors(t) > 0),
         Column[TraceRecord]("took", "Took", lambda t: duration(t.duration), number=True),
         Column[TraceRecord]("spans", "Spans", lambda t: whole(len(t.spans) + t.dropped), number=True),
+        Column[TraceRecord]("worker", "Worker", _workers),
         Column[TraceRecord]("when", "Began", lambda t: ago(now.seen.at - t.start), number=True),
     )
     return table("traces", "Recent traces, newest first", columns, newest)
@@ -43,6 +45,10 @@ def traces(now: Now) -> Html:
 
 def _errors(trace: TraceRecord) -> int:
     return sum(LOOK[span.outcome] == "bad" for span in trace.spans)
+
+
+def _workers(trace: TraceRecord) -> str:
+    return ", ".join(dict.fromkeys(str(span.attributes[WORKER]) for span in trace.spans if WORKER in span.attributes))
 
 
 def _linked(trace: TraceRecord) -> Html:
