@@ -236,6 +236,8 @@ def test_browsers_are_led_to_the_dashboard_and_programs_to_a_list(two: Site) -> 
     page = ask(two.admin, "GET", "/dashboard")
     assert page.headers["content-security-policy"].count("default-src") == 1
     assert b"worker 1" in page.body
+    assert b'href="/api/v1"' in page.body
+    assert ask(two.admin, "GET", "/api/v1").status == 200
 
 
 def test_a_token_where_there_is_one(tmp_path: Path) -> None:

@@ -71,7 +71,11 @@ async def administered(
         source = ToldSource(app, node, admin.see, admin.kept)
         keys = topology.auth.api_keys is not None
         admin.show(api_pages(app, base=_public(settings, topology), api_keys=keys))
-        admin.show(Dashboard(source, executor=parts.executor, token=secrets.token_urlsafe(24)).pages, first=FIRST_PAGE)
+        board = Dashboard(
+            source, executor=parts.executor, token=secrets.token_urlsafe(24),
+            elsewhere=[(f"API {api.name}", f"/api/{api.name}") for api in app.apis],
+        )
+        admin.show(board.pages, first=FIRST_PAGE)
     limits = Limits(connections=CONNECTIONS, body_bytes=BODY_BYTES)
     inner = Server(Answers(admin.tell), clock=parts.clock, limits=limits)
     outer = Server(Answers(admin.respond), clock=parts.clock, limits=limits)

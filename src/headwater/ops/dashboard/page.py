@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from headwater.ops.dashboard import figures
@@ -20,8 +21,11 @@ LAG_MOST = 1_000
 SHARE_MOST = 0.01
 
 
-def main_page(now: Now, order: Order, token: str) -> str:
-    """Return the whole page. It is complete without its script, which only asks for it again."""
+def main_page(now: Now, order: Order, token: str, elsewhere: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the whole page. It is complete without its script, which only asks for it again.
+
+    elsewhere: other pages of this listener, by what they are called.
+    """
     parts = (
         ("map", "Map", [
             el("div", map_of(now), class_="wide", role="region", aria_label="Map", tabindex=0, id="map-box"),
@@ -38,6 +42,7 @@ def main_page(now: Now, order: Order, token: str) -> str:
         ("processes", "Processes", figures.processes(now)),
     )
     links = [el("li", el("a", title, href=f"#{name}", id=f"to-{name}")) for name, title, _ in parts]
+    links += [el("li", el("a", title, href=path)) for title, path in elsewhere]
     window = "since the start" if now.seconds is None else f"over the last {duration(now.seconds)}"
     stamp = datetime.fromtimestamp(now.seen.at, UTC)
     return _document(

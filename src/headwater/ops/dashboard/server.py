@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -58,13 +58,17 @@ class Dashboard:
 
     Whoever serves it decides who may come; what is changed here is changed by forms of its own pages only. Those carry
     the token, which nobody can guess and which is new for each process. executor: where pages are written.
+    elsewhere: other pages that it leads to, by what they are called.
     """
 
-    def __init__(self, source: Source, *, executor: Executor, token: str) -> None:
+    def __init__(
+        self, source: Source, *, executor: Executor, token: str, elsewhere: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self._source = source
         self._executor = executor
         self._recent = Recent()
         self._token = token
+        self._elsewhere = tuple(elsewhere)
         self.pages: Mapping[str, Answer] = {
             "/dashboard": self._page, "/dashboard/trace": self._trace, ACT_PATH: self._act,
             **{f"/{name}": _asset(name, kind) for name, kind in _ASSETS.items()},
@@ -80,7 +84,7 @@ class Dashboard:
             return _no_method(b"GET, HEAD")
         now = self._recent.take(await self._source.see())
         order = Order.of(_fields(request.query).get("sort", ""))
-        return await self._written(lambda: main_page(now, order, self._token))
+        return await self._written(lambda: main_page(now, order, self._token, self._elsewhere))
 
     async def _trace(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
