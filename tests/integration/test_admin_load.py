@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,17 @@ def test_one_slow_handler_is_told_of_and_nothing_is_refused(tmp_path: Path) -> N
         assert site.summed("headwater_loop_lag_most_seconds") >= 1.0
         assert site.summed("headwater_priority_refused") == 0
         assert "calls that are refused" not in site.app.log.read_text()
+
+
+def test_it_answers_while_handlers_hold_every_thread(tmp_path: Path) -> None:
+    """It has threads of its own, and a profile shows who holds the others."""
+    with serving(tmp_path, "--admin-port", "0", **TIRED) as site, ThreadPoolExecutor(10) as pool:
+        calls = [pool.submit(ask, site.public, "GET", "/v1/sleep?ms=3000") for _ in range(10)]
+        eventually(lambda: site.summed("headwater_requests_in_flight") == 10)
+        assert ask(site.admin, "GET", "/readyz").status == 200
+        assert ask(site.admin, "GET", "/dashboard").status == 200
+        profile = ask(site.admin, "GET", "/profile?seconds=0.3")
+        assert profile.status == 200
+        assert b";sleep (" in profile.body
+        assert not any(call.done() for call in calls)  # all this while they were held
+        assert {call.result().status for call in calls} == {200}

@@ -34,6 +34,13 @@ class Spin(Query[int]):
     ms: int
 
 
+@contract("tired.sleep", v=1, priority="critical", within="30s")
+class Sleep(Query[str]):
+    """Keep a thread."""
+
+    ms: int
+
+
 @contract("tired.tell", v=1, within="30s")
 class Tell(Command[None]):
     """Tell of something. fails: how often its subscriber is to fail. gate: a file that it waits for, if any."""
@@ -88,6 +95,12 @@ def turn_in_circles(end: float) -> int:
     return turns
 
 
+@tired.handle(Sleep)
+def sleep(query: Sleep) -> str:
+    time.sleep(query.ms / 1000)
+    return "slept"
+
+
 @tired.handle(Tell)
 async def tell(cmd: Tell, tx: Tx) -> None:
     await tx.emit(Told(name=cmd.name, fails=cmd.fails, gate=cmd.gate))
@@ -108,6 +121,7 @@ v1.get("/low", Low)
 v1.get("/normal", Normal)
 v1.get("/critical", Critical)
 v1.get("/spin", Spin)
+v1.get("/sleep", Sleep)
 v1.post("/told", Tell)
 
 app = App("tired", modules=[tired, listener], apis=[v1])

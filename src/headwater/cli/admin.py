@@ -25,12 +25,13 @@ from headwater.ops.profile import Profiler
 from headwater.runtime.heart import Heart
 from headwater.runtime.node import Node
 from headwater.topology.file import Topology
-from headwater.topology.instance import StackSampler, SystemProcess, sockets_folder
+from headwater.topology.instance import StackSampler, SystemProcess, ThreadExecutor, sockets_folder
 from headwater.topology.secrets import resolve
 
 __all__ = ["access_of", "administered"]
 
 CONNECTIONS = 100
+THREADS = 4
 FIRST_PAGE = "/dashboard"
 BODY_BYTES = 64 * 1024
 STOP_SECONDS = 3.0
@@ -61,18 +62,19 @@ async def administered(
         return
     data, parts = Path(settings.data), node.parts
     run = sockets_folder(data / "run")
-    figures = Figures(node, SystemProcess(data), heart, slot=settings.slot, server=server, routes=routes)
+    threads = ThreadExecutor(threads=THREADS)  # handlers may fill all of the node's own, and then somebody looks
+    figures = Figures(node, SystemProcess(data), heart, threads, slot=settings.slot, server=server, routes=routes)
     admin = Admin(
         figures, access=access_of(topology, folder=Path(settings.folder)),
         peers=Peers(run, [slot for slot in range(settings.workers) if slot != settings.slot]),
-        profiler=Profiler(StackSampler, parts.executor),
+        profiler=Profiler(StackSampler, threads),
     )
     if listener is not None:
-        source = ToldSource(app, node, admin.see, admin.kept)
+        source = ToldSource(app, node, admin.see, admin.kept, executor=threads)
         keys = topology.auth.api_keys is not None
         admin.show(api_pages(app, base=_public(settings, topology), api_keys=keys))
         board = Dashboard(
-            source, executor=parts.executor, token=secrets.token_urlsafe(24),
+            source, executor=threads, token=secrets.token_urlsafe(24),
             elsewhere=[(f"API {api.name}", f"/api/{api.name}") for api in app.apis],
         )
         admin.show(board.pages, first=FIRST_PAGE)
@@ -84,15 +86,16 @@ async def administered(
     place = Path(socket_path(run, settings.slot))
     try:
         await inner.start(path=str(place), succeed=True)
-        mine = await parts.executor.run(lambda: place.stat().st_ino)
+        mine = await threads.run(lambda: place.stat().st_ino)
         if listener is not None:
             await outer.start(listener)
         yield admin
     finally:
         await outer.stop(within=STOP_SECONDS, quiet=QUIET_SECONDS)
         await inner.stop(within=1.0)
-        await parts.executor.run(lambda: _remove(place, mine))
+        await threads.run(lambda: _remove(place, mine))
         figures.stop()
+        threads.close()
 
 
 def _public(settings: Settings, topology: Topology) -> str:

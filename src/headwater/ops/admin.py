@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -17,13 +18,13 @@ from headwater.model.codec import to_json
 from headwater.ops.access import Access
 from headwater.ops.aims import alert, budget_left, burn
 from headwater.ops.figures import Figures
-from headwater.ops.health import Health
+from headwater.ops.health import STORE_SECONDS, Health
 from headwater.ops.kept import Kept, joined, kept_by
 from headwater.ops.merging import merge
 from headwater.ops.peers import KEPT_PATH, SNAPSHOT_PATH, Peers, Silent
 from headwater.ops.profile import Profiler, collapsed, speedscope
 from headwater.ops.prometheus import OPEN_METRICS, TEXT, render
-from headwater.ops.snapshot import Snapshot
+from headwater.ops.snapshot import Backlog, Snapshot
 from headwater.ports import Store
 from headwater.runtime import operate
 
@@ -91,15 +92,21 @@ class Admin:
 
     async def see(self) -> Snapshot:
         """Return the snapshot of all workers together."""
-        mine = await self._figures.snapshot()
-        others, missing = await self._peers.snapshots()
-        try:
-            backlogs = await self._figures.backlogs()
-        except HeadwaterError as error:  # figures are wanted most when something is broken
-            log.warning("the subscriptions' state cannot be read: %s", error)
-            backlogs = ()
+        mine, (others, missing), backlogs = await asyncio.gather(
+            self._figures.snapshot(), self._peers.snapshots(), self._backlogs()
+        )
         mine = msgspec.structs.replace(mine, missing=tuple(missing), backlogs=backlogs)
         return merge([mine, *others])
+
+    async def _backlogs(self) -> tuple[Backlog, ...]:
+        """Return none where the stores cannot be read: the other figures are wanted most when something is broken."""
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                return await self._figures.backlogs()
+        except (HeadwaterError, TimeoutError) as error:
+            why = str(error) or f"no answer within {STORE_SECONDS:g} s"
+            log.warning("the subscriptions' state cannot be read: %s", why)
+            return ()
 
     async def kept(self) -> Kept:
         """Return slow statements and recent traces of all workers together."""

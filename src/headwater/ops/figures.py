@@ -21,6 +21,7 @@ from headwater.ops.snapshot import (
     StoreFigures,
     Way,
 )
+from headwater.ports import Executor
 from headwater.ports.process import Process, ProcessReading
 from headwater.runtime import operate
 from headwater.runtime.delivery import Pump
@@ -35,16 +36,18 @@ __all__ = ["Figures"]
 class Figures:
     """One started node's figures. slot: of this worker. server, routes: the public edge before it, if any.
 
-    heart: of the loop; it beats without us. `start` begins what else has to look all the time: the aims.
+    heart: of the loop; it beats without us. executor: threads to look in, not those that handlers may fill. `start`
+    begins what else has to look all the time: the aims.
     """
 
     def __init__(
-        self, node: Node, process: Process, heart: Heart, *, slot: int = 0, server: Server | None = None,
-        routes: Sequence[CompiledRoute] = (),
+        self, node: Node, process: Process, heart: Heart, executor: Executor, *, slot: int = 0,
+        server: Server | None = None, routes: Sequence[CompiledRoute] = (),
     ) -> None:
         self.node = node
         self.slot = slot
         self._process = process
+        self._executor = executor
         self._server = server
         self._routes = routes
         self._clock = node.parts.clock
@@ -100,7 +103,7 @@ class Figures:
         )
 
     async def _look(self) -> tuple[ProcessReading, Health]:
-        reading = await self.node.parts.executor.run(self._process.read)
+        reading = await self._executor.run(self._process.read)
         self._served = self._served or self.node.ready
         health = await health_of(
             self.node, served=self._served, disk_free=reading.disk_free, lag=self._heart.most

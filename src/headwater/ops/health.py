@@ -16,7 +16,7 @@ from headwater.ports import Store
 from headwater.runtime.delivery import Fenced
 from headwater.runtime.node import Node
 
-__all__ = ["Check", "Health", "State", "health_of"]
+__all__ = ["STORE_SECONDS", "Check", "Health", "State", "health_of"]
 
 State = Literal["ready", "degraded", "not-ready"]
 STORE_SECONDS = 1.0

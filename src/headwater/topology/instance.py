@@ -6,6 +6,8 @@ Only this room names adapters, so the rooms above take these from here.
 from headwater.adapters.places import sockets_folder
 from headwater.adapters.process import StackSampler, SystemProcess
 from headwater.adapters.sqlite import DataFolder
-from headwater.adapters.system import SystemClock, SystemIds
+from headwater.adapters.system import SystemClock, SystemIds, ThreadExecutor
 
-__all__ = ["DataFolder", "StackSampler", "SystemClock", "SystemIds", "SystemProcess", "sockets_folder"]
+__all__ = [
+    "DataFolder", "StackSampler", "SystemClock", "SystemIds", "SystemProcess", "ThreadExecutor", "sockets_folder",
+]

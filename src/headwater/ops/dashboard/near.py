@@ -6,7 +6,7 @@ from headwater.errors import HeadwaterError
 from headwater.model.app import App
 from headwater.ops.dashboard.drawn import arrows_of
 from headwater.ops.dashboard.seen import Arrow, Dead
-from headwater.ports import Store
+from headwater.ports import Executor, Store
 from headwater.runtime import operate
 from headwater.runtime.node import Node
 
@@ -17,17 +17,18 @@ ACT_SECONDS = 10.0
 
 
 class Near:
-    """Looks at one node, and deals with its dead letters."""
+    """Looks at one node, and deals with its dead letters. executor: threads to read the code in."""
 
-    def __init__(self, app: App, node: Node) -> None:
+    def __init__(self, app: App, node: Node, executor: Executor) -> None:
         self._app = app
         self._node = node
+        self._executor = executor
         self._arrows: tuple[Arrow, ...] | None = None
 
     async def drawn(self) -> tuple[Arrow, ...]:
         """Return the arrows that the code could send; it is read once."""
         if self._arrows is None:
-            self._arrows = await self._node.parts.executor.run(lambda: arrows_of(self._app))
+            self._arrows = await self._executor.run(lambda: arrows_of(self._app))
         return self._arrows
 
     async def dead(self) -> tuple[tuple[Dead, ...], int]:

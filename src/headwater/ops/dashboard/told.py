@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
+from headwater.errors import HeadwaterError
 from headwater.model.app import App
 from headwater.ops.dashboard.drawn import event_name
 from headwater.ops.dashboard.near import Near
-from headwater.ops.dashboard.seen import OUTSIDE, Arrow, Burn, ContractSeen, Process, Seen, Subscribed
+from headwater.ops.dashboard.seen import OUTSIDE, Arrow, Burn, ContractSeen, Dead, Process, Seen, Subscribed
 from headwater.ops.dashboard.words import duration
+from headwater.ops.health import STORE_SECONDS
 from headwater.ops.kept import Kept
 from headwater.ops.snapshot import Objective, ProcessFigures, Snapshot, Window
+from headwater.ports import Executor
 from headwater.runtime.node import Node
 
 __all__ = ["ToldSource", "seen_of"]
@@ -28,20 +31,29 @@ class ToldSource(Near):
 
     def __init__(
         self, app: App, node: Node, tell: Callable[[], Awaitable[Snapshot]], kept: Callable[[], Awaitable[Kept]], *,
-        version: str = "",
+        executor: Executor, version: str = "",
     ) -> None:
-        super().__init__(app, node)
+        super().__init__(app, node, executor)
         self._tell = tell
         self._kept = kept
         self._version = version
 
     async def see(self) -> Seen:
         """Return what there is to see now."""
-        dead, kept, told = await asyncio.gather(self.dead(), self._kept(), self._tell())  # a worker may be slow to tell
+        (dead, count, note), kept, told = await asyncio.gather(self._lying(), self._kept(), self._tell())
+        seen = seen_of(told, await self.drawn())
         return replace(
-            seen_of(told, await self.drawn()), version=self._version, dead=dead[0], dead_count=dead[1],
-            slow=kept.slow, traces=kept.traces,
+            seen, version=self._version, dead=dead, dead_count=count, slow=kept.slow, traces=kept.traces,
+            notes=(*seen.notes, *note),
         )
+
+    async def _lying(self) -> tuple[tuple[Dead, ...], int, tuple[str, ...]]:
+        """Return dead letters, how many, and what kept us from reading them, if anything."""
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                return (*await self.dead(), ())
+        except (HeadwaterError, TimeoutError) as error:
+            return (), 0, (f"dead letters cannot be read: {str(error) or 'no answer'}",)
 
 
 def seen_of(told: Snapshot, drawn: Sequence[Arrow]) -> Seen:
