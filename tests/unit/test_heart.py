@@ -127,6 +127,21 @@ async def test_priorities_are_refused_one_after_another_but_never_the_first(
     assert refused(node) == ["high", "normal", "low"]
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+async def test_only_beats_in_a_row_count(node: Node, shedding: Shedding, clock: VirtualClock, before: int) -> None:
+    """Whatever went before them: two late ones refuse, two in time serve again, one of either changes nothing."""
+    await clock.advance(BEAT_SECONDS * before)
+    await blocked(clock, 1.0)
+    assert refused(node) == []
+    await blocked(clock, 1.0)
+    assert refused(node) == ["low"]
+    await blocked(clock, 1.0)
+    await clock.advance(BEAT_SECONDS)
+    assert refused(node) == ["low"]
+    await clock.advance(BEAT_SECONDS)
+    assert refused(node) == []
+
+
 async def test_priorities_are_served_again_one_after_another(
     node: Node, shedding: Shedding, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -208,5 +208,8 @@ def test_refused_priorities_are_told_by_name() -> None:
 
 def test_an_application_of_which_nothing_is_known() -> None:
     """No family without samples, and still the end that OpenMetrics asks for."""
-    (only,) = read(render(Snapshot(app="a", at=1.0), openmetrics=True))
+    text = render(Snapshot(app="a", at=1.0), openmetrics=True)
+    assert text.endswith(b"\n# EOF\n")
+    assert b"EOF" not in render(Snapshot(app="a", at=1.0))
+    (only,) = read(text)
     assert (only.name, only.samples[0].value) == ("headwater_workers_missing", 0)
