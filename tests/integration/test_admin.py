@@ -283,6 +283,10 @@ def test_it_answers_while_workers_are_replaced(tmp_path: Path) -> None:
         end = time.monotonic() + 30
         while "all workers are new" not in site.app.log.read_text():
             assert ask(site.admin, "GET", "/livez").status == 200
+            told = ask(site.admin, "GET", "/snapshot").json()
+            slots = [p["slot"] for p in told["processes"]] + [m["slot"] for m in told["missing"]]
+            assert sorted(slots) == [0, 1]  # told of once each, or missed
+            assert site.metrics()["headwater_workers_missing"] <= 1
             assert time.monotonic() < end
         after = {p["pid"] for p in eventually(lambda: full(site))}
         assert not before & after

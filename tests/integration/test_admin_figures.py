@@ -249,6 +249,7 @@ def test_a_worker_that_was_killed_is_named_and_comes_again(tmp_path: Path) -> No
         assert after[1] != before[1]
 
 
+@pytest.mark.real
 def test_a_worker_that_hangs_holds_up_nobody_for_long(busy: Site) -> None:
     """Told of as missing after a second, in figures, on the dashboard and to whoever wants its profile."""
     pid = next(p["pid"] for p in eventually(lambda: full(busy)) if p["slot"] == 1)
