@@ -90,7 +90,7 @@ def test_stores_processes_and_the_loop_are_there(two: Site) -> None:
         "process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total", "loop_lag_seconds_count",
         "http_connections", "requests_in_flight", "process_start_time_seconds",
     ):
-        assert [told for told in figures if told.startswith(f"headwater_{name}{{slot=")].__len__() == 2, name
+        assert len([told for told in figures if told.startswith(f"headwater_{name}{{slot=")]) == 2, name
     assert two.summed("headwater_process_status", status="ready") + two.summed(
         "headwater_process_status", status="degraded") == 2
     assert figures["headwater_workers_missing"] == 0

@@ -48,8 +48,7 @@ def headers(response: Response) -> dict[str, str]:
 def test_files_are_found_at_their_paths(tmp_path: Path) -> None:
     found = loaded(written(tmp_path, index_html="<p>", sub__index_html="sub", sub__a_css="a{}"), "/site/")
     assert sorted(found.by_path) == [b"/site/", b"/site/sub/", b"/site/sub/a.css"]
-    page = found.lookup(b"/site/")
-    assert page is not None
+    page = found.by_path[b"/site/"].answer()
     assert (page.status, page.body) == (200, b"<p>")
     said = headers(page)
     assert said["content-type"] == "text/html; charset=utf-8"
@@ -65,7 +64,7 @@ def test_files_are_found_at_their_paths(tmp_path: Path) -> None:
 def test_nothing_else_is_found(tmp_path: Path, path: bytes) -> None:
     written(tmp_path, secret_txt="s")
     found = loaded(written(tmp_path / "pages", index_html="<p>", sub__a_css="a{}", _env="k"))
-    assert found.lookup(path) is None
+    assert path not in found.by_path
 
 
 def test_a_version_that_is_known_is_not_sent_again(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def from_bytes(name: str, algorithm: str, key: bytes) -> Key:
         made = getattr(jwk, _KINDS[one]).import_key(key)
         if one != "HS256":
             _check_fits(made, one)
-    except Exception:
+    except Exception:  # the library's errors, and those of the one below it, have no base of their own
         raise ConfigurationError(f"key {name!r} is not a key for {algorithm}") from None
     return Key(name, one, made)
 
@@ -121,7 +121,7 @@ def from_jwk(document: Mapping[str, Any], allowed: Sequence[str]) -> Key | None:
     try:
         made = getattr(jwk, _KINDS[fitting[0]]).import_key(bare)
         _check_fits(made, fitting[0])
-    except Exception:
+    except Exception:  # as above; one bad key of a set is no reason to lose the others
         return None
     return Key(kid, fitting[0], made)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -80,7 +81,7 @@ class LocalFiles:
                 file.seek(start)
             while left > 0:
                 size = min(PIECE_BYTES, left)
-                piece = await self._do(lambda size=size: file.read(size))  # type: ignore[misc]
+                piece = await self._do(functools.partial(file.read, size))
                 if not piece:
                     raise StoreUnavailable(f"the file {blob.id} is shorter than it was")
                 left -= len(piece)

@@ -5,7 +5,6 @@ Framing, timeouts and connection limits are then the server's; everything from t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -88,9 +87,7 @@ class Asgi:
         return await awaited(begun) if isinstance(begun, Waiting) else begun
 
     async def _send(self, send: Send, method: str, response: Response) -> None:
-        headers = [*_pairs(response.fixed), *response.headers]
-        if response.id:
-            headers.append((b"x-request-id", response.id.encode()))
+        headers = response.pairs()
         length = len(response.body) if response.stream is None else response.length
         if response.status not in (204, 304) and length is not None:
             headers.append((b"content-length", b"%d" % length))
@@ -99,13 +96,6 @@ class Asgi:
             async for piece in response.stream:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
-
-
-@functools.lru_cache(maxsize=4096)
-def _pairs(fixed: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Return header lines as pairs. Each route has one block of them."""
-    lines = [line.partition(b": ") for line in fixed.split(b"\r\n") if line]
-    return tuple((name, value) for name, _, value in lines)
 
 
 def _request(scope: Scope) -> Request:

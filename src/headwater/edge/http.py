@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterable, Mapping
 from http import HTTPStatus
 
@@ -73,9 +74,15 @@ class Response(Struct):
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Return all its own headers as pairs."""
-        lines = [line.partition(b": ") for line in self.fixed.split(b"\r\n") if line]
         mine = [(b"x-request-id", self.id.encode())] if self.id else []
-        return [*((name, value) for name, _, value in lines), *self.headers, *mine]
+        return [*_pairs(self.fixed), *self.headers, *mine]
+
+
+@functools.lru_cache(maxsize=4096)
+def _pairs(fixed: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return header lines as pairs. Each route has one block of them."""
+    lines = [line.partition(b": ") for line in fixed.split(b"\r\n") if line]
+    return tuple((name, value) for name, _, value in lines)
 
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -91,11 +91,6 @@ class StaticPages:
             for path in _files(one.folder):
                 self._add(one, path, verifier)
 
-    def lookup(self, path: bytes) -> Response | None:
-        """Return the page at a path, None where there is none."""
-        page = self.by_path.get(path)
-        return None if page is None else page.answer()
-
     def _add(self, pages: Pages, file: Path, verifier: Verifier) -> None:
         relative = file.relative_to(pages.folder).as_posix()
         told = f"Pages({pages.path!r}): {relative}"

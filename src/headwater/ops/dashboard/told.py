@@ -9,21 +9,20 @@ from msgspec.structs import replace
 
 from headwater.errors import HeadwaterError
 from headwater.model.app import App
+from headwater.ops.aims import alert, budget_left, burn
 from headwater.ops.dashboard.drawn import event_name
 from headwater.ops.dashboard.near import Near
 from headwater.ops.dashboard.seen import OUTSIDE, Arrow, Burn, ContractSeen, Dead, Process, Seen, Subscribed
 from headwater.ops.dashboard.words import duration
 from headwater.ops.health import STORE_SECONDS
 from headwater.ops.kept import Kept
-from headwater.ops.snapshot import Objective, ProcessFigures, Snapshot, Window
+from headwater.ops.snapshot import Objective, ProcessFigures, Snapshot
 from headwater.ports import Executor
 from headwater.runtime.node import Node
 
 __all__ = ["ToldSource", "seen_of"]
 
-FAST, SLOW = 14.4, 6.0
-"""Burn rates that chapter 5 of the Site Reliability Workbook alerts at: 2 % of a month's budget an hour, 5 % in six."""
-MINUTE, HOUR = 60.0, 3600.0
+ALERTS = {"": "", "fast": "burns fast", "slow": "burns"}
 
 
 class ToldSource(Near):
@@ -109,26 +108,9 @@ def _process(told: ProcessFigures) -> Process:
 
 
 def _burn(aim: Objective) -> Burn:
-    rates = {w.seconds: _rate(w, aim.target) for w in aim.windows}
     said = "available" if aim.threshold is None else f"within {duration(aim.threshold)}"
     return Burn(
         contract=aim.contract, aim=f"{aim.target * 100:.6g} % {said}",
-        windows=tuple((duration(seconds), rate) for seconds, rate in rates.items()),
-        left=1.0 - _rate(aim.since, aim.target), alert=_alert(rates),
+        windows=tuple((duration(w.seconds), burn(w, aim.target)) for w in aim.windows), left=budget_left(aim),
+        alert=ALERTS[alert(aim)],
     )
-
-
-def _rate(window: Window, target: float) -> float:
-    """Return how many times the allowed share of calls was not good."""
-    if not window.total:
-        return 0.0
-    return (1.0 - window.good / window.total) / max(1e-9, 1.0 - target)
-
-
-def _alert(rates: dict[float, float]) -> str:
-    """Say what an alert would say: a long window shows that it matters, a short one that it goes on."""
-    if min(rates.get(HOUR, 0.0), rates.get(5 * MINUTE, 0.0)) > FAST:
-        return "burns fast"
-    if min(rates.get(6 * HOUR, 0.0), rates.get(30 * MINUTE, 0.0)) > SLOW:
-        return "burns"
-    return ""
