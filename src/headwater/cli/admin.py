@@ -52,14 +52,11 @@ def access_of(topology: Topology, *, folder: Path) -> Access:
 async def administered(
     app: App, node: Node, heart: Heart, server: Server, routes: Sequence[CompiledRoute], settings: Settings,
     topology: Topology, *, listener: socket.socket | None,
-) -> AsyncGenerator[Admin | None]:
-    """Let a started node and its edge be looked after; nothing happens when no admin port is asked for.
+) -> AsyncGenerator[Admin]:
+    """Let a started node and its edge be looked after.
 
     listener: where people and machines ask, in the one worker that answers them; the dashboard is there too.
     """
-    if settings.admin_port is None:
-        yield None
-        return
     data, parts = Path(settings.data), node.parts
     run = sockets_folder(data / "run")
     threads = ThreadExecutor(threads=THREADS)  # handlers may fill all of the node's own, and then somebody looks

@@ -34,43 +34,31 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
 }
 
 REQUEST_HEADERS: dict[str, dict[str, Any]] = {
-    "Request-Timeout": {
-        "name": "Request-Timeout", "in": "header", "required": False,
-        "description": "Seconds that the caller waits, more than zero; it only shortens the time that is allowed.",
-        "schema": {"type": "string", "pattern": _SECONDS}, "example": "0.8",
-    },
-    "Session-Token": {
-        "name": "Session-Token", "in": "header", "required": False,
-        "description": "What an earlier answer gave out: this request sees what that one has written.",
-        "schema": {
-            "type": "string", "maxLength": 2048, "contentEncoding": "base64url", "contentMediaType": "application/json",
+    name: {"name": name, "in": "header", **header} for name, header in {
+        "Request-Timeout": {
+            **_header(
+                "Seconds that the caller waits, more than zero; it only shortens the time that is allowed.",
+                pattern=_SECONDS,
+            ),
+            "example": "0.8",
         },
-    },
-    "X-Request-Id": {
-        "name": "X-Request-Id", "in": "header", "required": False,
-        "description": "A name for the request: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'. Any other is replaced.",
-        "schema": {"type": "string"},
-    },
-    "traceparent": {
-        "name": "traceparent", "in": "header", "required": False,
-        "description": "The trace that the request belongs to (W3C Trace Context). One that cannot be read is ignored.",
-        "schema": {"type": "string"},
-    },
-    "If-None-Match": {
-        "name": "If-None-Match", "in": "header", "required": False,
-        "description": "ETags of the answers that are here already; one of them is answered with 304.",
-        "schema": {"type": "string"},
-    },
-    "Range": {
-        "name": "Range", "in": "header", "required": False,
-        "description": "A part of the file, such as bytes=0-1023; answered with 206, or 416 outside the file.",
-        "schema": {"type": "string"},
-    },
-    "Idempotency-Key": {
-        "name": "Idempotency-Key", "in": "header", "required": False,
-        "description": "A key of the caller's own. The command is done once, however often it is sent with this key.",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    },
+        "Session-Token": _header(
+            "What an earlier answer gave out: this request sees what that one has written.", maxLength=2048,
+            contentEncoding="base64url", contentMediaType="application/json",
+        ),
+        "X-Request-Id": _header(
+            "A name for the request: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'. Any other is replaced."
+        ),
+        "traceparent": _header(
+            "The trace that the request belongs to (W3C Trace Context). One that cannot be read is ignored."
+        ),
+        "If-None-Match": _header("ETags of the answers that are here already; one of them is answered with 304."),
+        "Range": _header("A part of the file, such as bytes=0-1023; answered with 206, or 416 outside the file."),
+        "Idempotency-Key": _header(
+            "A key of the caller's own. The command is done once, however often it is sent with this key.",
+            pattern="^[!-~]{1,255}$",
+        ),
+    }.items()
 }
 """What the edge understands. Only those stand among an operation's parameters that are its own."""
 
