@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -78,6 +79,14 @@ def _heard(troubles: list[str], message: Any) -> None:
 def _left(troubles: list[str], url: str) -> None:
     if not url.startswith(("http://127.0.0.1:", "blob:", "about:")):
         troubles.append(f"asked elsewhere: {url}")
+
+
+def eventually(look: Callable[[], Any], wanted: Any, *, why: str = "") -> None:
+    """Look until what is seen is what is wanted: scripts answer clicks, keys and addresses when their turn comes."""
+    end = monotonic() + WAIT_MS / 1000
+    while (seen := look()) != wanted and monotonic() < end:
+        sleep(0.02)
+    assert seen == wanted, why
 
 
 def shoot(made: Any, name: str, *, whole: bool = True) -> None:

@@ -16,7 +16,7 @@ from headwater import Api, App, Command, Module, Tx, Value, contract, public
 from headwater.edge.openapi.document import OpenApi
 from headwater.ops.api_pages.page import page as page_of
 from shop.app import app as shop_app
-from tests.browser.chromium import accessible, browser, page, shoot
+from tests.browser.chromium import accessible, browser, eventually, page, shoot
 from tests.integration.shop_server import HEADWATER, ShopServer
 
 pytestmark = pytest.mark.real
@@ -79,11 +79,11 @@ def test_it_can_be_read_by_everybody(chromium: Any, developing: Developing, size
         shoot(opened, f"api-{size}", whole=False)
         assert accessible(opened) == []
         opened.click("#unfold")
-        assert opened.evaluate("[...document.querySelectorAll('.operation')].every(one => one.open)")
+        eventually(lambda: opened.evaluate("[...document.querySelectorAll('.operation')].every(one => one.open)"), True)
         for folded in opened.locator(".general > summary").all():
             folded.click()
         assert accessible(opened) == []
-        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        eventually(lambda: opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), True)
         shoot(opened, f"api-{size}-unfolded")
 
 
@@ -105,16 +105,17 @@ def test_an_operation_is_found_and_led_to(chromium: Any, developing: Developing)
     """By words, by links, and by an address that names it."""
     with page(chromium) as opened:
         opened.goto(f"{developing.url}/api/v1#op-cancelOrder")
-        assert opened.locator("#op-cancelOrder").evaluate("one => one.open")
+        eventually(lambda: opened.locator("#op-cancelOrder").evaluate("one => one.open"), True)
         opened.fill("#find", "orders post")
-        shown = opened.evaluate("[...document.querySelectorAll('.operation:not([hidden])')].map(one => one.id)")
-        assert shown == ["op-placeOrder", "op-cancelOrder"]
-        assert opened.locator("#found").text_content() == f"2 of {sum(len(a.routes) for a in shop_app.apis)} operations"
-        assert not opened.locator("#tag-catalog").is_visible()
+        shown = "[...document.querySelectorAll('.operation:not([hidden])')].map(one => one.id)"
+        eventually(lambda: opened.evaluate(shown), ["op-placeOrder", "op-cancelOrder"])
+        operations = sum(len(api.routes) for api in shop_app.apis)
+        eventually(lambda: opened.locator("#found").text_content(), f"2 of {operations} operations")
+        eventually(lambda: opened.locator("#tag-catalog").is_visible(), False)
         opened.fill("#find", "")
-        assert opened.locator("#tag-catalog").is_visible()
+        eventually(lambda: opened.locator("#tag-catalog").is_visible(), True)
         opened.click("nav a[href='#op-searchProducts']")
-        assert opened.locator("#op-searchProducts").evaluate("one => one.open")
+        eventually(lambda: opened.locator("#op-searchProducts").evaluate("one => one.open"), True)
 
 
 def curled(line: str, token: str) -> Any:
@@ -133,8 +134,8 @@ def test_it_is_tried_where_it_is(chromium: Any, developing: Developing) -> None:
         opened.keyboard.press("Enter")
         form, result = opened.locator("#op-putProduct form"), opened.locator("#op-putProduct .result")
         form.locator("button").click()
-        assert "product_id is required" in result.inner_text()
-        assert opened.evaluate("document.activeElement.dataset.name") == "product_id"
+        eventually(lambda: "product_id is required" in result.inner_text(), True)
+        eventually(lambda: opened.evaluate("document.activeElement.dataset.name"), "product_id")
         opened.keyboard.type("it's 50 % ä")
         form.locator("textarea").fill('{"description": "don\'t <b>", "price_cents": 5}')
         opened.keyboard.press("Tab")

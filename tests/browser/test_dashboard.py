@@ -17,7 +17,7 @@ import pytest
 from headwater.ops.dashboard.page import main_page, trace_page
 from headwater.ops.dashboard.recent import Recent
 from headwater.ops.dashboard.tables import Order
-from tests.browser.chromium import accessible, browser, page, shoot
+from tests.browser.chromium import accessible, browser, eventually, page, shoot
 from tests.integration.shop_server import RETAIL, ROOT, ShopServer, need_retail
 from tests.unit.test_dashboard import EVIL, hostile
 
@@ -107,27 +107,27 @@ def wait_for_text(made: Any, selector: str, pattern: str) -> None:
 def test_it_is_complete_without_a_script(chromium: Any, quiet: Board) -> None:
     with page(chromium, java_script_enabled=False, **DESK) as made:
         made.goto(quiet.board)
-        assert made.get_by_role("img", name=re.compile("Map of shop")).is_visible()
+        eventually(lambda: made.get_by_role("img", name=re.compile("Map of shop")).is_visible(), True)
         assert made.get_by_role("button", name="Pause").count() == 0
         made.get_by_role("link", name="Since start").click()
         counts = made.locator("#contracts tbody tr td:last-child").all_inner_texts()
         numbers = [int(count.replace(",", "")) for count in counts]
         assert numbers == sorted(numbers, reverse=True)
-        assert made.locator("th[aria-sort=descending]").inner_text().startswith("Since start")
+        eventually(lambda: made.locator("th[aria-sort=descending]").inner_text().startswith("Since start"), True)
         made.get_by_role("link", name="Since start").click()
-        assert made.locator("th[aria-sort=ascending]").count() == 1
+        eventually(lambda: made.locator("th[aria-sort=ascending]").count(), 1)
         made.locator("#traces a").first.click()
-        assert made.get_by_role("link", name="Back to the dashboard").is_visible()
+        eventually(lambda: made.get_by_role("link", name="Back to the dashboard").is_visible(), True)
 
 
 def test_dead_letters_are_replayed_and_discarded_after_a_question(chromium: Any, quiet: Board) -> None:
     with page(chromium, **DESK) as made:
         made.goto(quiet.board)
         wait_for_text(made, "[data-part=attention]", "2 dead letters")
-        assert made.locator("#dead tbody tr").count() == 2
+        eventually(lambda: made.locator("#dead tbody tr").count(), 2)
         assert "<script>document.title = 'owned'</script>" in made.locator("#dead .error").first.inner_text()
         replay = made.locator("#dead details").filter(has_text="Replay").first
-        assert replay.get_by_role("button", name="Yes, replay it").is_hidden()
+        eventually(lambda: replay.get_by_role("button", name="Yes, replay it").is_hidden(), True)
         replay.locator("summary").focus()
         made.keyboard.press("Enter")
         replay.get_by_role("button", name="Yes, replay it").wait_for()
@@ -138,13 +138,14 @@ def test_dead_letters_are_replayed_and_discarded_after_a_question(chromium: Any,
         made.keyboard.press("Enter")
         made.wait_for_url("**/dashboard#dead")
         wait_for_text(made, "[data-part=attention]", "2 dead letters")
-        assert made.locator("#dead tbody tr").all_inner_texts() != before, "it was tried again, and died again, just now"
+        again = made.locator("#dead tbody tr")
+        eventually(lambda: again.all_inner_texts() != before, True, why="it was tried again, and died again, just now")
         discard = made.locator("#dead details").filter(has_text="Discard").first
         discard.locator("summary").click()
         discard.get_by_role("button", name="Yes, discard it").click()
         made.wait_for_url("**/dashboard#dead")
         wait_for_text(made, "[data-part=attention]", "1 dead letter$")
-        assert made.title() == "shop: dashboard"
+        eventually(made.title, "shop: dashboard")
 
 
 def test_it_follows_by_itself_and_can_be_paused(chromium: Any, quiet: Board) -> None:
@@ -213,7 +214,7 @@ def test_a_trace_as_a_waterfall(chromium: Any, busy: Board) -> None:
         busy.order("traced", "anna")
         made.goto(busy.board)
         made.locator("#traces a", has_text="orders.place").first.click()
-        assert made.get_by_role("heading", name="orders.place/1").is_visible()
+        eventually(lambda: made.get_by_role("heading", name="orders.place/1").is_visible(), True)
         rows = made.locator("#spans-table tbody tr").all_inner_texts()
         assert rows[0].startswith("orders.place/1")
         assert any("catalog.prices_of/1" in row for row in rows)
@@ -227,7 +228,7 @@ def test_a_trace_as_a_waterfall(chromium: Any, busy: Board) -> None:
         where = made.url
     with page(chromium, color_scheme="dark", **PHONE) as made:
         made.goto(where)
-        assert made.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+        eventually(lambda: made.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0)
         shoot(made, "board-trace-phone")
 
 
@@ -272,7 +273,7 @@ def test_when_it_ends_the_page_says_that_it_is_old(chromium: Any, quiet: Board) 
         made.goto(quiet.board)
         quiet.kill()
         wait_for_text(made, "#said", "does not answer; what is shown is old")
-        assert made.locator("#said").is_visible()
+        eventually(lambda: made.locator("#said").is_visible(), True)
         shoot(made, "board-old")
         quiet.start()
         sleep(0.1)
