@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from headwater.edge.head import MATTERING, METHODS, check_target
-from headwater.edge.hosting import awaited
 from headwater.edge.http import Request, Response, fold
 from headwater.edge.problems import Rejected, problem_of
 from headwater.edge.routes import Router
@@ -84,7 +83,7 @@ class Asgi:
         except Rejected as rejected:
             return problem_of(rejected, "")
         begun = route.start(request)
-        return await awaited(begun) if isinstance(begun, Waiting) else begun
+        return await begun if isinstance(begun, Waiting) else begun
 
     async def _send(self, send: Send, method: str, response: Response) -> None:
         headers = response.pairs()

@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import types
 from asyncio import _enter_task, _leave_task
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from headwater.runtime.waiting import Waiting
 
-__all__ = ["Hosts", "awaited"]
+__all__ = ["Hosts"]
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 
-class _Host(Coroutine[Any, Any, None]):
+class _Host:
     """The coroutine of one spare task: waits for work, and goes on with it."""
 
     __slots__ = ("_done", "_started", "_wake", "_work", "alive", "context", "task", "values")
@@ -38,7 +37,8 @@ class _Host(Coroutine[Any, Any, None]):
         self.alive = True
         self.context = context
         self.values = len(self.context)
-        self.task: asyncio.Task[None] = loop.create_task(self, context=self.context)
+        itself: Any = self  # a coroutine in all but its base: native classes have no other parents
+        self.task: asyncio.Task[None] = loop.create_task(itself, context=self.context)
 
     def take(self, work: Generator[Any, Any, Any], done: Callable[[Any], None]) -> None:
         """Go on with `work`; tell `done` its result."""
@@ -141,10 +141,4 @@ class Hosts:
 
 async def _tell(start: Callable[[A], T | Waiting], given: A, done: Callable[[T], None]) -> None:
     result = start(given)
-    done((await awaited(result)) if isinstance(result, Waiting) else result)  # pyright: ignore[reportArgumentType]
-
-
-@types.coroutine
-def awaited(waiting: Waiting) -> Generator[Any, Any, Any]:
-    """Go on with work, from a coroutine."""
-    return (yield from waiting.rest)
+    done((await result) if isinstance(result, Waiting) else result)  # pyright: ignore[reportArgumentType]

@@ -49,7 +49,7 @@ LENGTHS_MOST = 4096
 LENGTHS = [b"%d\r\n" % size for size in range(LENGTHS_MOST)]
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One client. Ends by `close` of either side, a broken rule, or a limit.
 
     `since` is when the client last owed us something, in monotonic seconds, a sweep's time exact; `state` says

@@ -29,7 +29,7 @@ class Proxies:
 
     def __init__(self, trusted: Sequence[str], *, protocol: bool = False) -> None:
         self.protocol = protocol
-        self._unix = "unix" in trusted
+        self._local = "unix" in trusted
         self._networks: list[Network] = []
         self._seen: dict[str, bool] = {}
         for text in trusted:
@@ -45,7 +45,7 @@ class Proxies:
     def trusts(self, peer: str) -> bool:
         """Whether the client at this address is a named proxy."""
         if not peer:
-            return self._unix
+            return self._local
         known = self._seen.get(peer)
         if known is None:
             known = self._judge(peer)

@@ -66,10 +66,10 @@ class Answers:
 
     streams = False
     body_most: int | None = None
-    known: frozenset[bytes] = frozenset()
-    lines: Mapping[bytes, tuple[str, bytes, Route]] = {}
 
     def __init__(self, function: Callable[[Request], Awaitable[Response]]) -> None:
+        self.known: frozenset[bytes] = frozenset()
+        self.lines: dict[bytes, tuple[str, bytes, Route]] = {}
         self._function = function
 
     def route(self, request: Request) -> Answers:

@@ -7,7 +7,6 @@ from types import NoneType
 from typing import Any, get_args
 
 from headwater.edge.auth import Guard
-from headwater.edge.hosting import awaited
 from headwater.edge.http import Request, Response
 from headwater.edge.paging import NextLink
 from headwater.edge.problems import problem, problem_of
@@ -135,7 +134,7 @@ class CompiledRoute:
     async def respond(self, request: Request) -> Response:
         """Answer one request. Never raises but when cancelled."""
         begun = self.start(request)
-        return await awaited(begun) if isinstance(begun, Waiting) else begun
+        return await begun if isinstance(begun, Waiting) else begun
 
     def _answer(self, result: Any, request: Request, context: Context) -> Response:
         if (result is None and self._optional) or request.more or context.token or not self._simple:

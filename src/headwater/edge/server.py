@@ -10,6 +10,7 @@ import ssl
 import stat
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from headwater.edge.hosting import Hosts
 from headwater.edge.problems import Rejected
@@ -113,7 +114,7 @@ class Server:
     ) -> asyncio.Server:
         kind = ProxiedConnection if self.proxies is not None and self.proxies.protocol else Connection
 
-        def make() -> Connection:
+        def make() -> Any:  # a protocol in all but its base: native classes have no other parents
             return kind(self)
 
         if path is not None:

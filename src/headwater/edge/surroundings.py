@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -30,11 +29,11 @@ _token = msgspec.json.Decoder(dict[str, int])
 class RequestIds:
     """Ids for requests: what the client sent if it is decent, else a part that is new for each process and a number."""
 
-    __slots__ = ("_next", "_prefix")
+    __slots__ = ("_last", "_prefix")
 
     def __init__(self, ids: Ids) -> None:
-        self._prefix = ids.new().replace("-", "")[-16:]
-        self._next = itertools.count(1).__next__
+        self._prefix = ids.new().replace("-", "")[-16:] + "-"
+        self._last = 0
 
     def of(self, request: Request) -> str:
         """Return the request's id."""
@@ -43,7 +42,8 @@ class RequestIds:
 
     def new(self) -> str:
         """Return a new one."""
-        return f"{self._prefix}-{self._next():x}"
+        self._last += 1
+        return self._prefix + str(self._last)
 
 
 class Surroundings:

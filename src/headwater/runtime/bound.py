@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any
 
 from headwater.errors import (
@@ -25,6 +24,7 @@ from headwater.model.module import Handler, Module
 from headwater.ports import Outcome, Row, Store
 from headwater.runtime.answers import Answers, Repeat
 from headwater.runtime.deadline import finish
+from headwater.runtime.frames import STEPS, Steps, Threaded
 from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.rules import Rules
@@ -34,7 +34,7 @@ from headwater.runtime.tally import Tally
 from headwater.runtime.waiting import Waiting
 
 __all__ = [
-    "BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "Threaded", "caller", "command_run", "query_run",
+    "BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run",
 ]
 
 Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
@@ -113,8 +113,8 @@ class Endpoint:
 
     __slots__ = (
         "_begin", "_bound", "_clean", "_clock", "_copy", "_copy_result", "_encode", "_end", "_fails", "_monotonic",
-        "_outer", "_record", "_run", "contract", "failure_codecs", "handler", "message_codec", "module", "result_codec",
-        "within",
+        "_name", "_outer", "_record", "_run", "contract", "failure_codecs", "handler", "message_codec", "module",
+        "result_codec", "within",
     )
 
     def __init__(
@@ -122,6 +122,7 @@ class Endpoint:
         clean: bool = True,
     ) -> None:
         self.contract = contract
+        self._name = contract.wire_name
         self.module = contract.module
         self.handler = handler
         self.within = contract.within
@@ -159,9 +160,10 @@ class Endpoint:
         """Whether NotExecuted from its handler can be believed."""
         return self._clean
 
-    def invoke(self, message: Message, context: Context) -> Awaitable[Any]:
+    async def invoke(self, message: Message, context: Context) -> Any:
         """Call from outside, under the context's deadline. Ends as `near`."""
-        return self.near(message, NodeCtx(self._bound, context, context.deadline, -1), None)
+        begun = self.near(message, NodeCtx(self._bound, context, context.deadline, -1, ""), None)
+        return await begun if isinstance(begun, Waiting) else begun
 
     def start(self, message: Message, context: Context) -> Any:
         """Call from outside, as far as that goes without waiting: return the answer, or `Waiting`.
@@ -171,27 +173,26 @@ class Endpoint:
         now = self._monotonic()
         deadline = now + self.within
         until = deadline if deadline < context.deadline else context.deadline  # noqa: FURB136 - min() costs twice as much
-        ctx = NodeCtx(self._bound, context, until, 0)
+        ctx = NodeCtx(self._bound, context, until, 0, self._name)
         if self._begin is not None:
             ctx.span = self._begin(None, context, now, True)
         return self._start(message, ctx, now, self._encode)
 
-    @types.coroutine
-    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Generator[Any, Any, Any]:
+    def near(self, message: Any, parent: NodeCtx, within: float | None) -> Any:
         """Call from another handler, with a budget that only shrinks.
 
-        Returns the answer, or raises one of the three other outcomes.
+        Return the answer or raise one of the three other outcomes, or return `Waiting`, which is to be awaited and
+        then does.
         """
         now = self._monotonic()
         deadline = min(now + (self.within if within is None or within > self.within else within), parent.deadline)
-        ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1)
+        ctx = NodeCtx(self._bound, parent.context, deadline, parent.depth + 1, self._name)
         if self._begin is not None:
             ctx.span = self._begin(parent.span, parent.context, now, parent.depth < 0)
-        begun = self._start(message, ctx, now, self._copy)
-        return (yield from begun.rest) if isinstance(begun, Waiting) else begun
+        return self._start(message, ctx, now, self._copy)
 
     def _start(self, message: Any, ctx: NodeCtx, now: float, copy: bool) -> Any:
-        """Step the handler by hand; a generator and a timer are needed only when it waits (see `deadline`)."""
+        """Step the handler; a generator and a timer are needed only when it waits (see `deadline`)."""
         try:
             if ctx.deadline <= now:
                 raise DeadlineExpired(f"{self.contract.wire_name}: the budget was used up before it began")
@@ -199,14 +200,14 @@ class Endpoint:
                 raise HandlerError(f"{self.contract.wire_name}: {DEPTH_MOST} calls under one another: a circle")
             if copy:
                 message = self._received(message)
-            work = self._run(message, ctx) if ctx.depth else self._outer(message, ctx)
-            try:
-                waits_for = work.send(None)
-            except StopIteration as done:
-                result = done.value
-            else:
-                ctx.work = work
-                return Waiting(self._rest(work, waits_for, ctx, now))
+            ctx.work = self._run(message, ctx) if ctx.depth else self._outer(message, ctx)
+            steps = STEPS.pop() if STEPS else Steps()
+            waits_for = steps.send(ctx)
+            if waits_for is not steps:
+                return Waiting(self._rest(steps, waits_for, ctx, now))
+            result, steps.value = steps.value, None
+            STEPS.append(steps)
+            ctx.work = None
             if self._copy_result:
                 result = self._returned(result)
         except BaseException as error:
@@ -220,9 +221,9 @@ class Endpoint:
             self._end(ctx.span, "value", seconds)
         return result
 
-    def _rest(self, work: Any, waits_for: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
+    def _rest(self, steps: Steps, waits_for: Any, ctx: NodeCtx, now: float) -> Generator[Any, Any, Any]:
         try:
-            result = yield from finish(work, waits_for, ctx.deadline, self._clock, self.contract.wire_name)
+            result = yield from finish(steps, waits_for, ctx.deadline, self._clock, self._name)
             if self._copy_result:
                 result = self._returned(result)
         except BaseException as error:
@@ -241,6 +242,7 @@ class Endpoint:
         return told
 
     def _ended(self, outcome: Outcome, ctx: NodeCtx, now: float) -> None:
+        ctx.work = None
         seconds = self._monotonic() - now
         self._record(outcome, seconds)
         if ctx.span is not None and self._end is not None:
@@ -293,7 +295,8 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
         kept = await answers.find(repeat)
         if kept is not None:
             return kept[0]
-        result = await call(message, ctx, tx, None)
+        tx.work = call(message, ctx, tx, None)
+        result = await tx.work
         if await answers.keep(await tx.unit(), repeat, result, bound.clock.wall()):
             await tx.commit()
             return result
@@ -306,7 +309,8 @@ def command_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[
             repeat = answers.repeat(message, ctx)
             if repeat is not None:
                 return await once(message, ctx, tx, repeat)
-            result = await call(message, ctx, tx, None)
+            tx.work = call(message, ctx, tx, None)
+            result = await tx.work
             await tx.commit()
         except BaseException:
             await tx.abort()
@@ -349,35 +353,18 @@ def _bare(handler: Handler, plan: Plan, call: Call) -> Run:
     return lambda message, ctx: call(message, ctx, None, None)
 
 
-class Threaded:
-    """One run of a plain function in a thread, and for whom."""
-
-    __slots__ = ("_function", "_message", "_names", "ctx", "name")
-
-    def __init__(self, function: Any, message: Any, names: Mapping[str, Any], name: str, ctx: NodeCtx) -> None:
-        self._function = function
-        self._message = message
-        self._names = names
-        self.name = name
-        self.ctx = ctx
-
-    def __call__(self) -> Any:
-        """Run it."""
-        return self._function(self._message, **self._names)
-
-
 def caller(
     handler: Handler, plan: Plan, values: tuple[Any, ...], parts: Parts
 ) -> Call:
     """Return a function that calls the handler with its parameters in place."""
     function = handler.function
     if plan.sync:
-        names, name = dict(zip(plan.names, values, strict=True)), handler.contract.wire_name
+        names = dict(zip(plan.names, values, strict=True))
 
         def threaded(message: Any, ctx: Any, tx: Any, view: Any) -> Coroutine[Any, Any, Any]:
             if parts.tracer is not None and ctx.span is not None:
                 parts.tracer.traceparent(ctx.span)  # ids are made here, not in the thread
-            return parts.executor.run(Threaded(function, message, names, name, ctx))
+            return parts.executor.run(Threaded(function, message, names, ctx))
 
         return threaded
     slots = plan.slots

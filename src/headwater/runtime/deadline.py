@@ -8,37 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 from headwater.errors import DeadlineExceeded
 from headwater.ports import Clock
+from headwater.runtime.frames import STEPS, Steps
+
+if TYPE_CHECKING:
+    from headwater.runtime.scope import NodeCtx
 
 __all__ = ["bounded", "finish"]
 
-T = TypeVar("T")
-
 
 @types.coroutine
-def bounded(work: Coroutine[Any, Any, T], deadline: float, clock: Clock, what: str) -> Generator[Any, Any, T]:
-    """Run `work` until `deadline` (monotonic seconds); then cancel it and raise DeadlineExceeded.
+def bounded(ctx: NodeCtx, clock: Clock, what: str) -> Generator[Any, Any, Any]:
+    """Run a context's work until its deadline; then cancel it and raise DeadlineExceeded.
 
-    `work` is always finished or closed when this returns. Cancelling from outside passes through.
+    The work is always finished or closed when this returns. Cancelling from outside passes through.
     """
+    steps = STEPS.pop() if STEPS else Steps()
     try:
-        waits_for = work.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    return (yield from finish(work, waits_for, deadline, clock, what))
+        return (yield from finish(steps, steps.send(ctx), ctx.deadline, clock, what))
+    finally:
+        ctx.work = None
 
 
-def finish(
-    work: Coroutine[Any, Any, T], waits_for: Any, deadline: float, clock: Clock, what: str
-) -> Generator[Any, Any, T]:
-    """Go on with work that has been stepped once and waits for something; as `bounded`."""
+def finish(steps: Steps, waits_for: Any, deadline: float, clock: Clock, what: str) -> Generator[Any, Any, Any]:
+    """Go on with work that has been stepped once; as `bounded`. `deadline`: in monotonic seconds."""
     task = asyncio.current_task()
     if task is None:
-        work.close()
+        steps.close()
         raise RuntimeError(f"{what}: a call that waits must run inside an asyncio task")
     before = task.cancelling()
     expired = False
@@ -50,23 +50,24 @@ def finish(
 
     timer = clock.call_at(deadline, expire)
     try:
-        while True:
+        while waits_for is not steps:
             try:
                 answer = yield waits_for
             except GeneratorExit:
-                work.close()
+                steps.close()
                 raise
             except BaseException as error:
-                waits_for = work.throw(error)
+                waits_for = steps.throw(error)
             else:
-                waits_for = work.send(answer)
-    except StopIteration as done:
+                waits_for = steps.send(answer)
         if expired:
             task.uncancel()
-        return done.value  # type: ignore[no-any-return]
     except asyncio.CancelledError:
         if expired and task.uncancel() <= before:
             raise DeadlineExceeded(f"{what}: the budget ran out while it was running") from None
         raise
     finally:
         timer.cancel()
+    result, steps.value = steps.value, None
+    STEPS.append(steps)
+    return result

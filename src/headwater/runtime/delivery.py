@@ -36,6 +36,7 @@ from headwater.model.secret import masked
 from headwater.ports import EventLog, Outcome, Record, Unit
 from headwater.runtime.bound import BoundModule, Call, EventCodec
 from headwater.runtime.deadline import bounded
+from headwater.runtime.frames import run
 from headwater.runtime.inbox import Inbox, Parked
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
@@ -67,11 +68,12 @@ class Fenced(NotExecuted):
 
 
 class Reaction:
-    """What a subscription does with one event type."""
+    """What a subscription does with one event type. `name`: what a handler is said to run for."""
 
-    __slots__ = ("begin", "call", "codec")
+    __slots__ = ("begin", "call", "codec", "name")
 
-    def __init__(self, codec: EventCodec, call: Call, begin: Begin | None = None) -> None:
+    def __init__(self, name: str, codec: EventCodec, call: Call, begin: Begin | None = None) -> None:
+        self.name = name
         self.codec = codec
         self.call = call
         self.begin = begin
@@ -336,16 +338,16 @@ class Pump(Wakeful):
 
     async def _react(self, unit: Unit, record: Record, event: Any, spoke: list[NodeTx]) -> None:
         context = self._context(record)
-        ctx = NodeCtx(self._bound, context, context.deadline, 0)
+        reaction = self._reactions[record.name, record.version]
+        ctx = NodeCtx(self._bound, context, context.deadline, 0, reaction.name)
         ctx.tx_open = True
         tx = NodeTx(self._bound, ctx, unit=unit, emits=not self.subscription.tables)
         spoke.append(tx)
-        reaction = self._reactions[record.name, record.version]
         started = self._open_span(ctx, reaction, record)
         self._bound.writing = tx
-        work = ctx.work = reaction.call(event, ctx, tx, None)
+        tx.work = ctx.work = reaction.call(event, ctx, tx, None)
         try:
-            await work
+            await run(ctx)
             await tx.write_out()
         finally:
             tx.detach()
@@ -427,15 +429,15 @@ class Pump(Wakeful):
         Raises Fenced and what is transient: then nothing has changed.
         """
         context = self._context(record)
-        ctx = NodeCtx(self._bound, context, context.deadline, 0)
+        reaction = self._reactions[record.name, record.version]
+        ctx = NodeCtx(self._bound, context, context.deadline, 0, reaction.name)
         tx = NodeTx(self._bound, ctx, emits=not self.subscription.tables)
         started = 0.0
         try:
             if not await self._inbox.known(record):
-                reaction = self._reactions[record.name, record.version]
                 started = self._open_span(ctx, reaction, record)
-                work = ctx.work = reaction.call(event, ctx, tx, None)
-                await bounded(work, context.deadline, self._clock, self.name)
+                tx.work = ctx.work = reaction.call(event, ctx, tx, None)
+                await bounded(ctx, self._clock, self.name)
             unit = await tx.unit()
             await self._fence(unit)
             if not await self._inbox.first_time(unit, record):

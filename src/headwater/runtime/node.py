@@ -309,14 +309,15 @@ class Node:
             begin = None if self.parts.tracer is None else self.parts.tracer.point(
                 f"{subscription.name}: {contract.wire_name}", "consumer", bound.name
             )
+            name = f"subscription {subscription.name}: {contract.name}"
             reactions[contract.name, contract.version] = Reaction(
-                EventCodec(contract), caller(handler, read, values, self.parts), begin
+                name, EventCodec(contract), caller(handler, read, values, self.parts), begin
             )
         logs = self._logs(subscription)
         for older, ups, event in older_events(subscription, self._event_upcasts):
             newer = reactions[contract_of(event).name, contract_of(event).version]
             codec = UpcastCodec(older, ups, newer.codec)
-            reactions[older.name, older.version] = Reaction(codec, newer.call, newer.begin)
+            reactions[older.name, older.version] = Reaction(newer.name, codec, newer.call, newer.begin)
         self.workers.append(Pump(subscription, bound, logs, self.parts, reactions, waits=waits))
         if subscription.tables:
             self.workers.append(Rebuilder(subscription, bound, logs, self.parts, reactions))

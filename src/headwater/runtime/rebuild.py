@@ -17,6 +17,7 @@ from headwater.model.module import Subscription
 from headwater.ports import EventLog, Record, Store, Unit
 from headwater.runtime.bound import BoundModule
 from headwater.runtime.delivery import HANDLER_SECONDS, Reaction
+from headwater.runtime.frames import run
 from headwater.runtime.inbox import ERROR_CHARACTERS
 from headwater.runtime.lease import Lease
 from headwater.runtime.parts import Parts
@@ -132,11 +133,12 @@ class Rebuilder(Wakeful):
         if reaction is None:
             raise HeadwaterError(f"event {record.id}: {record.name}/{record.version} is a version it does not know")
         context = Context(deadline=self._clock.monotonic() + HANDLER_SECONDS, identity=SYSTEM, request_id=record.id)
-        ctx = NodeCtx(bound, context, context.deadline, 0)
+        ctx = NodeCtx(bound, context, context.deadline, 0, reaction.name)
         ctx.tx_open = True
         tx = NodeTx(bound, ctx, unit=unit, emits=False)
         try:
-            await reaction.call(reaction.codec.from_json(record.payload), ctx, tx, None)
+            tx.work = ctx.work = reaction.call(reaction.codec.from_json(record.payload), ctx, tx, None)
+            await run(ctx)
         except Exception as error:
             raise HeadwaterError(f"event {record.id} ({record.name}) cannot be folded: {error}") from error
         finally:

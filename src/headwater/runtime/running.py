@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from headwater.runtime.bound import Endpoint, Threaded
-from headwater.runtime.delivery import Pump
+from headwater.runtime import frames
 from headwater.runtime.scope import NodeCtx
 
 __all__ = ["Running", "running", "task_owners", "user_place", "whose"]
@@ -27,40 +26,22 @@ FRAMES_MOST = 400
 
 
 class Running:
-    """A handler that runs: what for, its way out, and the coroutine that runs it (None in a thread)."""
+    """A handler that runs: what for, and its way out."""
 
-    __slots__ = ("ctx", "name", "work")
+    __slots__ = ("ctx", "name")
 
-    def __init__(self, name: str, ctx: NodeCtx, work: Coroutine[Any, Any, Any] | None) -> None:
-        self.name = name
+    def __init__(self, ctx: NodeCtx) -> None:
         self.ctx = ctx
-        self.work = work
-
-
-def _call(names: dict[str, Any]) -> Running | None:
-    ctx = names.get("ctx")
-    return None if ctx is None else Running(names["self"].contract.wire_name, ctx, names.get("work"))
-
-
-def _delivery(names: dict[str, Any]) -> Running | None:
-    ctx, record = names.get("ctx"), names["record"]
-    return None if ctx is None else Running(f"{names['self'].name}: {record.name}", ctx, names.get("work"))
-
-
-def _thread(names: dict[str, Any]) -> Running | None:
-    job = names["self"]
-    return Running(job.name, job.ctx, None)
+        self.name = ctx.name
 
 
 task_owners: WeakKeyDictionary[asyncio.Task[Any], Running] = WeakKeyDictionary()
 """Tasks that handlers have started, where somebody notes them."""
 
-_PLACES: dict[CodeType, Callable[[dict[str, Any]], Running | None]] = {
-    Endpoint._start.__code__: _call,
-    Endpoint._rest.__code__: _call,
-    Pump._react.__code__: _delivery,
-    Pump._attempt.__code__: _delivery,
-    Threaded.__call__.__code__: _thread,
+_PLACES: dict[CodeType, Callable[[dict[str, Any]], NodeCtx | None]] = {
+    frames.step_code: lambda names: names.get("ctx"),
+    frames.run.__code__: lambda names: names["ctx"],
+    frames.Threaded.__call__.__code__: lambda names: names["self"].ctx,
 }
 
 
@@ -74,7 +55,7 @@ def running(frame: FrameType | None = None) -> Running | None:
         if read is not None:
             found = read(at.f_locals)
             if found is not None:
-                return found
+                return Running(found)
         at = at.f_back
     if frame is None and task_owners:
         with contextlib.suppress(RuntimeError):  # no loop runs here

@@ -30,6 +30,7 @@ from headwater.ports import Outcome, Record, Row, Snapshot, Unit
 from headwater.runtime.rows import reader, stored
 from headwater.runtime.rules import Judge
 from headwater.runtime.tracing import Span, Tracer
+from headwater.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
     from headwater.runtime.bound import BoundModule
@@ -49,16 +50,18 @@ class NodeCtx:
     context: of the request it works for. deadline: its own, in monotonic seconds. depth: calls above it.
     acted: calls after which another module may have changed something on this handler's behalf; from
     then on a `NotExecuted` no longer means that nothing happened. tx_open: the transaction has begun.
-    span: its own, None when nobody traces. work: what runs the handler, once it waits for something.
+    span: its own, None when nobody traces. name: what it runs for. work: what runs the handler, None once
+    that has ended.
     """
 
-    __slots__ = ("_module", "acted", "context", "deadline", "depth", "span", "tx_open", "work")
+    __slots__ = ("_module", "acted", "context", "deadline", "depth", "name", "span", "tx_open", "work")
 
-    def __init__(self, module: BoundModule, context: Context, deadline: float, depth: int) -> None:
+    def __init__(self, module: BoundModule, context: Context, deadline: float, depth: int, name: str) -> None:
         self._module = module
         self.context = context
         self.deadline = deadline
         self.depth = depth
+        self.name = name
         self.acted = 0
         self.span: Span | None = None
         self.tx_open = False
@@ -93,7 +96,8 @@ class NodeCtx:
         tally.count += 1
         self.acted += 1
         try:
-            return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
+            begun = endpoint.near(message, self, within)
+            return await begun if isinstance(begun, Waiting) else begun  # type: ignore[no-any-return]
         except Failure:
             raise
         except BaseException as error:
@@ -110,7 +114,8 @@ class NodeCtx:
         tally = self._module.tallies[type(message)]
         tally.count += 1
         try:
-            return await endpoint.near(message, self, within)  # type: ignore[no-any-return]
+            begun = endpoint.near(message, self, within)
+            return await begun if isinstance(begun, Waiting) else begun  # type: ignore[no-any-return]
         except Failure:
             raise
         except BaseException:
@@ -253,10 +258,11 @@ class NodeView(_Reading):
 class NodeTx(_Reading):
     """`Tx` of one running handler.
 
-    `emits` is false in projections, which may be replayed and so must not speak.
+    `emits` is false in projections, which may be replayed and so must not speak. work: the handler that has it, as
+    a coroutine.
     """
 
-    __slots__ = ("_closed", "_emits", "_records", "_sends", "_unit")
+    __slots__ = ("_closed", "_emits", "_records", "_sends", "_unit", "work")
 
     def __init__(
         self, module: BoundModule, ctx: NodeCtx, *, unit: Unit | None = None, emits: bool = True,
@@ -271,6 +277,7 @@ class NodeTx(_Reading):
         self._records: list[Record] = []
         self._sends: list[tuple[Record, float]] = []
         self._closed = False
+        self.work: Coroutine[Any, Any, Any] | None = None
 
     async def unit(self) -> Unit:
         """Return the unit, waiting for the write turn the first time."""
@@ -285,7 +292,8 @@ class NodeTx(_Reading):
         self._open = self._unit
         return self._unit
 
-    _source = unit
+    async def _source(self) -> Unit:
+        return await self.unit()
 
     async def execute(self, sql: Any, /, **params: object) -> int:
         """Run one statement on the module's own tables."""

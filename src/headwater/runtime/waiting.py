@@ -9,13 +9,17 @@ __all__ = ["Waiting"]
 
 
 class Waiting:
-    """Work that has begun and waits for something.
+    """Work that has begun and waits for something; await it, inside an asyncio task, for its result.
 
-    `rest` goes on with it: started, it first hands out what the work waits for, and returns its result. It is to be
-    run inside an asyncio task, and has to be run or closed.
+    `rest` goes on with it: started, it first hands out what the work waits for, and returns its result. It has to be
+    run or closed.
     """
 
     __slots__ = ("rest",)
 
     def __init__(self, rest: Generator[Any, Any, Any]) -> None:
         self.rest = rest
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Go on with it."""
+        return self.rest

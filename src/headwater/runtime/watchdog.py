@@ -20,7 +20,7 @@ from headwater.model.message import Value
 from headwater.ports import Timer
 from headwater.runtime import deadline
 from headwater.runtime.node import Node
-from headwater.runtime.running import Running, running, task_owners, user_place, whose
+from headwater.runtime.running import running, task_owners, user_place, whose
 from headwater.runtime.scope import NodeTx
 
 __all__ = ["Finding", "Watchdog"]
@@ -165,7 +165,7 @@ class Watchdog:
             if seen is None or seen[0] is not tx:
                 self._open[bound.name] = tx, now
             elif now - seen[1] > self._tx_wait and tx is not self._told:
-                name, place = _waits_at(tx.ctx.work, self._handlers)
+                name, place = _waits_at(tx.work, self._handlers)
                 if place is not None:
                     self._told = tx
                     self._found(
@@ -185,7 +185,7 @@ class Watchdog:
             at = at.f_back
         if at is not None and whose(at.f_code.co_filename) == "user":
             owner = running()
-            if owner is not None and owner.work is not None:
+            if owner is not None:
                 task_owners[task] = owner
                 self._places[task] = f"{at.f_code.co_filename}:{at.f_lineno}"
                 task.add_done_callback(self._forget)
@@ -198,7 +198,7 @@ class Watchdog:
     def _look_at_tasks(self) -> None:
         for task, place in list(self._places.items()):
             owner = task_owners.get(task)
-            if owner is None or not _finished(owner):
+            if owner is None or owner.ctx.work is not None:
                 continue
             if task not in self._orphans:
                 self._orphans[task] = place  # it may be about to end; looked at once more
@@ -210,14 +210,12 @@ class Watchdog:
             )
 
 
+_HOUSE = __name__.partition(".")[0] + "."
+
+
 def _look(frame: FrameType | None) -> tuple[str, str]:
     found = None if frame is None else running(frame)
     return OUTSIDE if found is None else found.name, user_place(frame)
-
-
-def _finished(owner: Running) -> bool:
-    work: Any = owner.work
-    return getattr(work, "cr_frame", getattr(work, "gi_frame", None)) is None
 
 
 def _names(node: Node) -> dict[CodeType, str]:
@@ -242,6 +240,8 @@ def _waits_at(work: Coroutine[Any, Any, Any] | None, handlers: Mapping[CodeType,
     for _ in range(DEPTH_MOST):
         frame = _frame(at)
         if frame is None:
+            if type(at).__module__.startswith(_HOUSE):  # native, and so without a frame: ours
+                place = None
             break
         name = handlers.get(frame.f_code, name)
         owner = whose(frame.f_code.co_filename)
@@ -250,7 +250,7 @@ def _waits_at(work: Coroutine[Any, Any, Any] | None, handlers: Mapping[CodeType,
         elif owner == "house":
             place = None
         if frame.f_code is deadline.finish.__code__:  # steps its work by hand, so nobody else knows of it
-            at = frame.f_locals["work"]
+            at = frame.f_locals["steps"].generator
         else:
             at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None) or getattr(at, "ag_await", None)
     return name, place
