@@ -4,8 +4,9 @@
 puts it first on PYTHONPATH runs it. The hook in `tools/wheel.py` makes wheels of it. What is compiled
 is listed in pyproject.toml; the Python files stay beside what was made of them, for people and tracebacks.
 
-Two things are rewritten first, in a copy, because native classes differ from Python's: they have slots without
-being told, and a plain `Struct` is spelled out as a class, so that its fields are members and not descriptors.
+Three things are rewritten first, in a copy. Native classes have slots without being told. A plain `Struct` is
+spelled out as a class, so that its fields are members and not descriptors. mypyc drops the cause of `raise ... from`,
+so that is set by a function.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from setuptools import setup
 
 setup(name="headwater", ext_modules=mypycify({arguments!r}, opt_level="3", debug_level="0", group_name="headwater"))
 """
+_FUTURE = "from __future__ import annotations"
 SETTINGS = """
 [mypy]
 strict = true
@@ -100,7 +102,17 @@ def rewritten(text: str) -> str:
         for statement in kind.body:
             if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__slots__":
                 _replace(lines, statement, "    pass")
-    return "\n".join(lines)
+    raises = [node for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.cause is not None]
+    for node in sorted(raises, key=lambda node: -node.lineno):
+        _name_cause(node, lines)
+    return "\n".join(lines).replace(_FUTURE, f"{_FUTURE}; from headwater.errors import caused as _caused", 1)
+
+
+def _name_cause(node: ast.Raise, lines: list[str]) -> None:
+    assert node.exc is not None
+    assert node.cause is not None
+    text = f"raise _caused({ast.unparse(node.exc)}, {ast.unparse(node.cause)})"
+    _replace(lines, node, " " * node.col_offset + text)
 
 
 def _classes(tree: ast.Module) -> Iterator[ast.ClassDef]:

@@ -11,7 +11,7 @@ what to do. Facts are attributes, the sentence is `str(error)`, `code` is stable
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 __all__ = [
     "AuthUnavailable",
@@ -50,6 +50,9 @@ __all__ = [
     "TransactionClosed",
     "UndeclaredUse",
 ]
+
+
+E = TypeVar("E", bound=BaseException)
 
 
 class HeadwaterError(Exception):
@@ -313,3 +316,9 @@ class DataFolderInUse(ConfigurationError):
     """Another running instance owns the data folder."""
 
     code = "data-folder-in-use"
+
+
+def caused(error: E, cause: BaseException | None) -> E:
+    """Return an error with its cause, as `raise error from cause` sets it; for code that is compiled."""
+    error.__cause__ = cause
+    return error

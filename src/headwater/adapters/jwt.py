@@ -67,7 +67,7 @@ class JwtVerifier:
         self._refuse = refuse
         self._issuer = issuer
         self._audience = audience
-        self._revoked = revoked
+        self._revoked: Callable[[str | None, str, float], object] | None = revoked  # others' code returns what it likes
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._digests: dict[str, bytes] = {}
         self._find = self._known.get

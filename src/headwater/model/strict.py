@@ -258,18 +258,19 @@ def _depth(data: bytes) -> int:
 class _Doubled(dict[str, Any]):
     """An object as the second reading sees it, with the keys that stood in it twice."""
 
-    twice: tuple[str, ...] = ()
+    def __init__(self, items: list[tuple[str, Any]], twice: tuple[str, ...]) -> None:
+        super().__init__(items)
+        self.twice = twice
 
 
 def _doubled(data: bytes, errors: list[FieldError]) -> None:
     """Find doubled keys, with their place. msgspec has accepted the text, so this reading only counts."""
 
     def pairs(items: list[tuple[str, Any]]) -> _Doubled:
-        made = _Doubled(items)
-        if len(made) != len(items):
-            names = [name for name, _ in items]
-            made.twice = tuple(name for name in made if names.count(name) > 1)
-        return made
+        names = [name for name, _ in items]
+        once = dict.fromkeys(names)
+        twice = () if len(once) == len(names) else tuple(name for name in once if names.count(name) > 1)
+        return _Doubled(items, twice)
 
     _find_doubled(json.loads(data, object_pairs_hook=pairs, parse_int=len), "", errors)
 

@@ -24,35 +24,24 @@ from headwater.model.module import Handler, Module
 from headwater.ports import Outcome, Row, Store
 from headwater.runtime.answers import Answers, Repeat
 from headwater.runtime.deadline import finish
+from headwater.runtime.event_codec import EventCodec
 from headwater.runtime.frames import STEPS, Steps, Threaded
 from headwater.runtime.inject import CTX, TX, VIEW, Plan
 from headwater.runtime.parts import Parts
 from headwater.runtime.rules import Rules
 from headwater.runtime.scope import DEPTH_MOST, NodeCtx, NodeTx, NodeView
-from headwater.runtime.shapes import needs_check, refuse_secrets, shareable
+from headwater.runtime.shapes import refuse_secrets, shareable
 from headwater.runtime.tally import Tally
 from headwater.runtime.waiting import Waiting
 
 __all__ = [
-    "BoundModule", "Call", "Endpoint", "EventCodec", "Run", "Runs", "caller", "command_run", "query_run",
+    "BoundModule", "Call", "Endpoint", "Run", "Runs", "caller", "command_run", "query_run",
 ]
 
 Run = Callable[[Any, NodeCtx], Coroutine[Any, Any, Any]]
 Runs = tuple[Run, Run]
 """How a contract is run for another handler, and for a request from outside, which may bring a key."""
 Call = Callable[[Any, NodeCtx, "NodeTx | None", "NodeView | None"], Coroutine[Any, Any, Any]]
-
-
-class EventCodec(Codec):
-    """An event's codec; `checked` when a receiver might refuse what the emitter may build."""
-
-    __slots__ = ("checked", "contract")
-
-    def __init__(self, contract: Contract) -> None:
-        super().__init__(contract.message, contract.wire_name)
-        refuse_secrets(contract.message, f"event {contract.wire_name}")
-        self.contract = contract
-        self.checked = needs_check(contract.message)
 
 
 class BoundModule:

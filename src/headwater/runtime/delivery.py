@@ -34,8 +34,9 @@ from headwater.model.identity import SYSTEM, Identity
 from headwater.model.module import Subscription
 from headwater.model.secret import masked
 from headwater.ports import EventLog, Outcome, Record, Unit
-from headwater.runtime.bound import BoundModule, Call, EventCodec
+from headwater.runtime.bound import BoundModule, Call
 from headwater.runtime.deadline import bounded
+from headwater.runtime.event_codec import EventCodec
 from headwater.runtime.frames import run
 from headwater.runtime.inbox import Inbox, Parked
 from headwater.runtime.lease import Lease

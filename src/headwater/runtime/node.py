@@ -24,13 +24,13 @@ from headwater.ports import EventLog, Store
 from headwater.runtime.bound import (
     BoundModule,
     Endpoint,
-    EventCodec,
     Runs,
     caller,
     command_run,
     query_run,
 )
 from headwater.runtime.delivery import Pump, Reaction
+from headwater.runtime.event_codec import EventCodec, UpcastCodec
 from headwater.runtime.fresh import Freshness
 from headwater.runtime.housekeeping import Housekeeper
 from headwater.runtime.inject import CTX, TX, VIEW, Plan, Providers, plan
@@ -39,7 +39,7 @@ from headwater.runtime.rebuild import Rebuilder
 from headwater.runtime.scope import NodeCtx
 from headwater.runtime.sends import SendPump
 from headwater.runtime.tally import Tally
-from headwater.runtime.upcasting import UpcastCodec, in_order, older_events, upcast_runs
+from headwater.runtime.upcasting import in_order, older_events, upcast_runs
 from headwater.runtime.wakeful import Wakeful
 
 __all__ = ["Node"]

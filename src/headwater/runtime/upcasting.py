@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,13 +15,12 @@ from headwater.model.module import Subscription
 from headwater.model.upcast import EventUpcast, Upcast
 from headwater.ports import Store
 from headwater.runtime.answers import Answers
-from headwater.runtime.bound import EventCodec, Run, Runs
+from headwater.runtime.bound import Run, Runs
+from headwater.runtime.event_codec import Up
 from headwater.runtime.scope import NodeCtx
 from headwater.runtime.shapes import needs_check
 
-__all__ = ["UpcastCodec", "in_order", "older_events", "upcast_runs"]
-
-Up = Callable[[Any], Any]
+__all__ = ["in_order", "older_events", "upcast_runs"]
 
 
 def in_order(upcasts: Iterable[Upcast], handled: Mapping[type[Message], object]) -> list[Upcast]:
@@ -99,27 +98,6 @@ def _checked(codec: Codec, made: Any) -> Any:
         return codec.unpack(codec.pack(made))
     except DecodeError as error:
         raise InvalidMessage(codec.name, (field_error(error),)) from None
-
-
-class UpcastCodec(EventCodec):
-    """Reads an older version of an event as the newer one."""
-
-    __slots__ = ("_check", "_ups")
-
-    def __init__(self, contract: Contract, ups: tuple[Up, ...], newest: EventCodec) -> None:
-        super().__init__(contract)
-        self._ups = ups
-        self._check = newest if newest.checked else None
-
-    def from_json(self, data: bytes) -> Any:
-        """Decode, and turn. Raises DecodeError, also when that cannot be done: the event is the same every time."""
-        event = super().from_json(data)
-        try:
-            for up in self._ups:
-                event = up(event)
-        except Exception as error:
-            raise DecodeError(f"{self.name}: its upcast raised {type(error).__name__}: {error}") from error
-        return event if self._check is None else self._check.from_json(self._check.to_json(event))
 
 
 def older_events(
