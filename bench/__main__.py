@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.prepare import ROOT, prepare, versions
+from bench.prepare import ROOT, package, prepare, versions
 from bench.web.cases import CASES
 from bench.web.chart import chart
 from bench.web.contenders import BASE, CONTENDERS
@@ -101,7 +101,7 @@ def _known(what: str, said: list[str], known: list[str]) -> None:
 
 def _inside() -> list[Inner]:
     print("inside a process: calls, events, transactions", file=sys.stderr, flush=True)
-    path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    path = os.pathsep.join([str(ROOT), str(package())])
     ran = subprocess.run(
         [sys.executable, "-m", "bench.inner", "--json"], cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE, check=False,

@@ -235,7 +235,7 @@ def by_dispatch(node: Node) -> Callable[[int], Awaitable[object]]:
 
 def _ctx(node: Node) -> NodeCtx:
     context = node.context()
-    return NodeCtx(node._bound["orders"], context, context.deadline, 0)
+    return NodeCtx(node._bound["orders"], context, context.deadline, 0, "bench")
 
 
 def by_view(node: Node) -> Callable[[int], Awaitable[object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
@@ -10,9 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["prepare", "versions"]
+from tools.compiled import compiled
+
+__all__ = ["SOURCE", "package", "prepare", "versions"]
 
 ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src"
 PLACE = ROOT / ".venv-bench"
 REQUIREMENTS = ROOT / "bench/contenders/requirements.txt"
 NEST = ROOT / "bench/contenders/nest"
@@ -32,7 +36,18 @@ def prepare() -> Path:
         _run([str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", str(REQUIREMENTS)])
         _made(PLACE / ".made", REQUIREMENTS)
     _prepare_nest()
+    package()
     return python
+
+
+@functools.cache
+def package() -> Path:
+    """Return the folder from which the package is measured: compiled, as its wheels are."""
+    try:
+        return compiled()
+    except (SystemExit, OSError) as error:
+        _say(f"measured as it is written, not as its wheels are: {error}")
+        return SOURCE
 
 
 def versions(python: Path) -> dict[str, str]:

@@ -63,7 +63,7 @@ def compiled(folder: Path = FOLDER) -> Path:
 
 def _modules() -> list[str]:
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    found = [file for pattern in told["tool"]["headwater"]["compiled"] for file in PACKAGE.glob(f"{pattern}.py")]
+    found = [file for pattern in told["tool"]["compiled"]["modules"] for file in PACKAGE.glob(f"{pattern}.py")]
     return sorted(str(file.relative_to(PACKAGE.parent)) for file in found if file.name != "__init__.py")
 
 

@@ -27,6 +27,7 @@ class Contender:
     features: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    pure: bool = False  # runs the package as it is written, not as it is compiled
 
 
 def _granian(interface: str, target: str) -> list[str]:
@@ -55,7 +56,8 @@ _ALL = (*PURE, *STORED)
 CONTENDERS = {
     c.name: c
     for c in (
-        Contender("headwater", _HEADWATER, _ALL, FEATURES, note="`headwater run` as it comes"),
+        Contender("headwater", _HEADWATER, _ALL, FEATURES, note="`headwater run` as its wheels come, compiled"),
+        Contender("headwater, not compiled", _HEADWATER, _ALL, FEATURES, note="the same in Python alone", pure=True),
         Contender(
             "headwater, ASGI on uvicorn", _uvicorn("headwater_asgi:app"), PURE, _FULL,
             note="`headwater.edge.asgi`; HTTP is the server's",

@@ -20,9 +20,10 @@ from time import perf_counter
 
 import msgspec
 
+from bench.prepare import ROOT
 from bench.web.cases import CASES, Case
 from bench.web.figures import Tail
-from bench.web.server import ROOT, Server
+from bench.web.server import Server
 
 __all__ = ["constant", "drive"]
 

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.prepare import ROOT, SOURCE, package
 from bench.web.cases import KEY, TOKEN, Sync
 from bench.web.contenders import Contender
 
 __all__ = ["NotStarted", "Server", "answers", "running"]
 
-ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30.0
 STOP_SECONDS = 6.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -41,7 +41,8 @@ class Server:
         command = [part.format(python=python, port=self.port, folder=self.folder) for part in contender.command]
         env = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            **contender.env, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "BENCH_DATABASE": str(self.folder / "bare.db"),
+            **contender.env, "PYTHONPATH": f"{ROOT}:{SOURCE if contender.pure else package()}",
+            "BENCH_DATABASE": str(self.folder / "bare.db"),
             "BENCH_SYNC": sync, "BENCH_FOLDER": str(self.folder), "BENCH_KEY": KEY, "BENCH_TOKEN": TOKEN,
         }
         with self.log.open("wb") as log:
