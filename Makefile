@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SHOP   := examples/shop
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lint bench docs lock clean
+.PHONY: help run test quick lint bench wheel docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ lint: $(VENV)/.dev ## style, types and floor plan only
 
 bench: $(VENV)/.dev ## benchmarks, on one pinned core, into docs/performance.md
 	$(BIN)/python -m bench
+
+wheel: $(VENV)/.dev ## the package as users install it, compiled, into dist
+	HEADWATER_COMPILE=1 $(BIN)/python -m hatchling build -t wheel
 
 docs: $(VENV)/.dev ## the documentation, into build/site
 	$(BIN)/python -m tools.docs

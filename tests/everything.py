@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from tools.compiled import compiled
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 BIN = Path(sys.executable).parent
@@ -18,8 +20,13 @@ CHECKS: dict[str, list[str]] = {
     "types, pyright strict": [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
     "floor plan": [str(BIN / "lint-imports")],
 }
+PYTEST = [PYTHON, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
 TESTS: dict[str, list[str]] = {
-    "tests": [PYTHON, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"],
+    "tests": PYTEST,
+    # the same over the compiled modules, but for pages and documents; faults are planted in Python only
+    "tests, compiled": [
+        *PYTEST, "tests/unit", "tests/flow", "tests/integration", "tests/chaos", "-k", "not planted and not wheel",
+    ],
 }
 
 
@@ -28,6 +35,8 @@ def run(name: str, command: list[str]) -> tuple[bool, float]:
     print(f"\n=== {name}: {' '.join(Path(part).name if part.startswith('/') else part for part in command)}", flush=True)
     started = time.monotonic()
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    if name.endswith("compiled"):
+        environment |= {"HEADWATER_COMPILED": "1", "PYTHONPATH": str(compiled())}
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stdin=subprocess.DEVNULL)
     return done.returncode == 0, time.monotonic() - started
 

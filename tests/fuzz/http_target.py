@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 
 from headwater.edge.hosting import Hosts
 from headwater.edge.http import Request, Response, fold
 from headwater.edge.protocol import HELD_MOST, Connection
-from headwater.edge.responder import Answers
+from headwater.edge.responder import Route
 from headwater.edge.server import Limits, Server
 from headwater.testing.clock import VirtualClock
 
@@ -61,11 +61,22 @@ class Transport:
         pass
 
 
-class Recorder(Answers):
+class Recorder:
     """Answers at once and remembers what it was asked."""
+
+    streams = False
+    body_most: int | None = None
+    known: frozenset[bytes] = frozenset()
+    lines: ClassVar[dict[bytes, tuple[str, bytes, Route]]] = {}
 
     def __init__(self) -> None:
         self.seen: list[Request] = []
+
+    def route(self, request: Request) -> Recorder:
+        return self
+
+    def admit(self, request: Request) -> Response | None:
+        return None
 
     def start(self, request: Request) -> Response:
         self.seen.append(request)

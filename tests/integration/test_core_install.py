@@ -26,17 +26,21 @@ sys.path[:] = [path for path in sys.path if "site-packages" not in path] + [{cor
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which nothing but the core is installed."""
+    return core_only(tmp_path_factory.mktemp("site"), ROOT / "src")
+
+
+def core_only(folder: Path, package: Path) -> dict[str, str]:
+    """Return an environment with the package and the core's libraries. folder: an empty one, for links to them."""
     said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     core = {match[0] for one in said if (match := re.match(r"[a-z]+", one))}
     assert core == {"apsw", "click", "msgspec"}
-    folder = tmp_path_factory.mktemp("site")
     for name in core:
         found = importlib.import_module(name).__file__
         assert found is not None
         here = Path(found).parent if Path(found).name.startswith("__init__.") else Path(found)
         (folder / here.name).symlink_to(here)
     (folder / "sitecustomize.py").write_text(HIDE.format(core=str(folder)))
-    return {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT / "src")))}
+    return {"PYTHONPATH": os.pathsep.join((str(folder), str(package)))}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -135,6 +135,12 @@ SAID = {
 }
 
 
+class Site(NamedTuple):
+    server: Server
+    node: Node
+    seen: list[str]
+
+
 @pytest.fixture
 async def site(tmp_path: Any) -> Any:
     seen: list[str] = []
@@ -162,9 +168,7 @@ async def site(tmp_path: Any) -> Any:
     v1.post("/slow", Slow)
     server = Server(Router([v1], node), clock=made.clock)
     await server.start()
-    server.seen = seen  # type: ignore[attr-defined]
-    server.node = node  # type: ignore[attr-defined]
-    yield server
+    yield Site(server, node, seen)
     await server.stop(within=1)
     await node.stop(within=1)
 
@@ -185,7 +189,7 @@ async def ask(server: Server, *whats: str) -> list[str]:
 
 @pytest.mark.parametrize("what", WHAT)
 async def test_what_rests_on_the_current_task_works(site, what):
-    assert await ask(site, what) == [SAID[what]]
+    assert await ask(site.server, what) == [SAID[what]]
 
 
 async def test_nothing_of_one_request_is_left_for_the_next(site):
@@ -193,13 +197,13 @@ async def test_nothing_of_one_request_is_left_for_the_next(site):
     names = list(WHAT)
     orders = [names, names[::-1], [n for n in names for _ in range(3)]]
     for order in orders:
-        assert await ask(site, *order) == [SAID[n] for n in order]
-    many = await asyncio.gather(*(ask(site, *names) for _ in range(20)))
+        assert await ask(site.server, *order) == [SAID[n] for n in order]
+    many = await asyncio.gather(*(ask(site.server, *names) for _ in range(20)))
     assert many == [[SAID[n] for n in names]] * 20
 
 
 async def test_a_client_that_goes_away_cancels_its_handler(site):
-    _, writer = await asyncio.open_connection(*site.address)
+    _, writer = await asyncio.open_connection(*site.server.address)
     body = b'{"name":"a"}'
     writer.write(b"POST /v1/slow HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     while not site.seen:
@@ -217,6 +221,6 @@ async def test_a_client_that_goes_away_cancels_its_handler(site):
 async def test_no_tasks_are_left_behind(site):
     """A thousand requests that do not wait share one task; it ends with the server."""
     before = len(asyncio.all_tasks())
-    await ask(site, *["sets_variable"] * 50, *["timeout_unused"] * 200)
+    await ask(site.server, *["sets_variable"] * 50, *["timeout_unused"] * 200)
     await asyncio.sleep(0.01)
     assert len(asyncio.all_tasks()) <= before + 1

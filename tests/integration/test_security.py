@@ -13,6 +13,7 @@ import pytest
 
 from headwater import (
     Api,
+    App,
     Command,
     Cors,
     Identity,
@@ -29,7 +30,8 @@ from headwater import (
 from headwater.edge.routes import Router
 from headwater.errors import ConfigurationError, Denied
 from headwater.model.identity import SYSTEM
-from tests.flow.house import call, rows
+from headwater.runtime.node import Node
+from tests.flow.house import call, parts, rows
 from tests.integration.tenants import ORIGIN, ById, Careless, Order, Place, Shop, shop
 
 ADA, BOB, EVE = "ada;north;;", "bob;north;;", "eve;south;;"
@@ -175,17 +177,9 @@ def test_s1_a_route_without_authorisation_does_not_start(tmp_path):
     v1 = Api("v1")
     v1.post("/open", Open)
 
-    class NoNode:
-        table = {Open: None}
-
-        class parts:
-            clock = None
-
-            class ids:
-                new = staticmethod(lambda: "i" * 36)
-
+    node = Node(App("open", modules=[Module("open")]), parts(tmp_path))
     with pytest.raises(ConfigurationError, match="does not say who may use it"):
-        Router([v1], NoNode())  # type: ignore[arg-type]
+        Router([v1], node)
 
 
 ACCESS = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from types import NoneType
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ import msgspec
 from headwater.edge.http import Request, Response
 from headwater.edge.problems import Rejected
 from headwater.edge.route import CompiledRoute
+from headwater.edge.stream import whole
 from headwater.errors import ConfigurationError, NotExecuted
 from headwater.model.blob import Blob
 from headwater.model.context import Context
@@ -60,7 +60,7 @@ class UploadRoute(CompiledRoute):
             context = self._context(request)
             allowed = context.deadline - self._node.parts.clock.monotonic()
             media_type = _media_type(request)
-            blob = await self._files.put(request.stream or _one(request.body), media_type=media_type)
+            blob = await self._files.put(request.stream or whole(request.body), media_type=media_type)
             request.body = b""
             context.deadline = self._node.parts.clock.monotonic() + allowed
             return await self._called(request, context, blob)
@@ -141,7 +141,3 @@ def _range(request: Request, size: int, tag: bytes) -> tuple[int, int] | None:
     if not match[1]:
         return max(0, size - int(match[2])), size
     return int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
-
-
-async def _one(body: bytes) -> AsyncIterator[bytes]:
-    yield body

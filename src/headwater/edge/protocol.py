@@ -215,7 +215,7 @@ class Connection:
 
     def _read_block(self, line: bytes, rest: bytes) -> None:
         """Read the rest of a head, and what it says of the body and the connection. Raises Rejected."""
-        block = rest[2:-4]
+        block = rest[2:-4] if len(rest) > 4 else b""  # compiled, a slice must not end before it begins
         if len(line) + len(block) > SHORT_HEAD:
             check_unfinished(line + block)
         newer = read_line(line)[2]
