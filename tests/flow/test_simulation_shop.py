@@ -69,6 +69,7 @@ def _cursor_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pump, "_together", wrong)
 
 
+@pytest.mark.plants
 @pytest.mark.parametrize("plant", [_skip_inbox, _cursor_first])
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken promise of the runtime shows in the shop's books within a few hundred seeds."""

@@ -26,6 +26,7 @@ from headwater.errors import (
     StoreCorrupt,
     StoreForeign,
     StoreUnavailable,
+    TransactionClosed,
 )
 from headwater.ports import CrashPoints
 from headwater.testing.store_kit import INSERT, WORDS, add, migrations, rows, soon
@@ -63,6 +64,7 @@ async def crashed(folder: Path, **options: Any) -> Path:
 # --- whose SQL ---------------------------------------------------------------------------------
 
 
+@pytest.mark.plants
 async def test_nothing_the_framework_runs_can_be_run_by_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every text that went through `Connection.run` and `control`, word for word, is refused to a module afterwards.
 
@@ -185,6 +187,7 @@ async def test_neighbours_of_a_lost_transaction_learn_that_nothing_ran(tmp_path:
         assert await rows(store) == [("three",)]
 
 
+@pytest.mark.plants
 async def test_a_rollback_that_fails_does_not_wedge_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a savepoint cannot be rolled back, the transaction is: neighbours are told, and the next unit writes."""
     async with opened(tmp_path) as store:
@@ -249,6 +252,52 @@ async def test_a_long_read_goes_aside_and_comes_back(tmp_path: Path) -> None:
             await snapshot.fetch(LONG.replace("count(*)", "i"), {"to": 100_000}, user=True)
         assert list(await snapshot.fetch(WORDS, {}, user=True)) == []
         snapshot.close()
+
+
+async def test_a_long_read_does_not_break_those_who_share_its_snapshot(tmp_path: Path) -> None:
+    """They wait while a thread uses the connection; cancelling the read ends the thread's work and nobody else's."""
+    async with opened(tmp_path) as store:
+        one, two = store.read(shared=True), store.read(shared=True)
+        assert list(await one.fetch(WORDS, {}, user=True)) == list(await two.fetch(WORDS, {}, user=True)) == []
+        assert store.load().reading == 1
+        long = asyncio.create_task(one.fetch(LONG, {"to": 10**12}, user=True))
+        await asyncio.sleep(0.01)
+        await add(store, 1, "one")
+        other = asyncio.create_task(two.fetch(WORDS, {}, user=True))
+        await asyncio.sleep(0.01)
+        assert not other.done()
+        long.cancel()
+        assert list(await asyncio.wait_for(other, 5)) == []
+        two.close()
+        with pytest.raises(TransactionClosed):
+            await one.fetch(WORDS, {}, user=True)
+        await asyncio.sleep(0.01)
+        assert store.load().reading == 0
+        again, short = store.read(shared=True), store.read(shared=True)
+        running = asyncio.create_task(again.fetch(LONG, {"to": 300_000}, user=True))
+        await asyncio.sleep(0)
+        assert list(await short.fetch(WORDS, {}, user=True)) == [("one",)]  # what is known to be long shares with nobody
+        assert not running.done()
+        await running
+        again.close()
+        short.close()
+
+
+async def test_who_begins_together_shares_one_transaction(tmp_path: Path) -> None:
+    """One connection for all that begin in one turn; the next turn has its own, though the first is still used."""
+    async with opened(tmp_path) as store:
+        many = [store.read(shared=True) for _ in range(50)]
+        for snapshot in many:
+            await snapshot.fetch(WORDS, {}, user=True)
+        assert store.load().reading == 1
+        await asyncio.sleep(0.01)
+        later = store.read(shared=True)
+        await later.fetch(WORDS, {}, user=True)
+        assert store.load().reading == 2
+        for snapshot in (*many, later):
+            snapshot.close()
+        await asyncio.sleep(0.01)
+        assert store.load().reading == 0
 
 
 async def test_a_full_executor_leaves_the_snapshot_usable(tmp_path: Path) -> None:
@@ -345,6 +394,7 @@ async def test_the_header_is_checked_whatever_the_size(tmp_path: Path, monkeypat
         await make(tmp_path).open()
 
 
+@pytest.mark.plants
 async def test_a_crash_while_the_file_is_made_leaves_it_ours(tmp_path: Path) -> None:
     """Whatever step of the first opening was the last, the next opening goes on from there."""
     for step in range(1, 12):

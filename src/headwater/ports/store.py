@@ -38,8 +38,16 @@ class Unit(Protocol):
         """Run one statement; return the number of rows it inserted, updated or deleted."""
         ...
 
+    def execute_at_once(self, sql: str, params: Params, user: bool) -> int | None:
+        """As `execute` if that needs no waiting; else do nothing and return None."""
+        ...
+
     async def fetch(self, sql: str, params: Params, *, user: bool = False, most: int = 10_000) -> Sequence[Row]:
         """Return the rows, own writes included. More than `most` raise QueryError."""
+        ...
+
+    def fetch_at_once(self, sql: str, params: Params, user: bool, most: int) -> Sequence[Row] | None:
+        """As `fetch` if that needs no waiting; else do nothing and return None."""
         ...
 
     async def columns(self, sql: str, *, user: bool = False) -> tuple[str, ...]:
@@ -72,6 +80,10 @@ class Snapshot(Protocol):
 
         Raises QueryError, ForeignTable, StoreUnavailable. A statement that would write raises QueryError.
         """
+        ...
+
+    def fetch_at_once(self, sql: str, params: Params, user: bool, most: int) -> Sequence[Row] | None:
+        """As `fetch` if that needs no waiting; else do nothing and return None."""
         ...
 
     async def columns(self, sql: str, *, user: bool = False) -> tuple[str, ...]:
@@ -124,8 +136,12 @@ class Store(Protocol):
         """
         ...
 
-    def read(self) -> Snapshot:
-        """Return a snapshot that opens with its first fetch. Never waits."""
+    def read(self, *, shared: bool = False) -> Snapshot:
+        """Return a snapshot that opens with its first fetch. Never waits.
+
+        shared: it may be the sight of others that began in this turn of the event loop. All that this process has
+        committed before is in it, but perhaps not what another process commits during the turn.
+        """
         ...
 
     def load(self) -> StoreLoad:

@@ -57,6 +57,7 @@ class BoundModule:
         self.uses = frozenset(module.uses)
         self.store = store
         self.clock = parts.clock
+        self.monotonic = parts.clock.monotonic
         self.ids = parts.ids
         self.bell = parts.bell
         self.points = parts.points

@@ -6,7 +6,7 @@ so that calls to other modules happen before anybody holds the store's write tur
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +40,7 @@ __all__ = ["DEPTH_MOST", "NodeCtx", "NodeTx", "NodeView"]
 R = TypeVar("R")
 T = TypeVar("T")
 
+ROWS_MOST = 10_000
 DEPTH_MOST = 32
 """Calls under one another; more is a circle."""
 
@@ -183,7 +184,7 @@ class _Reading:
 
     async def fetch_one(self, kind: type[T], sql: Any, /, **params: object) -> T | None:
         """Return the one row as a `kind`, or None."""
-        rows, read = await self._fetch(kind, sql, params, most=1)
+        rows, read = self._at_once(kind, sql, params, 1) or await self._fetch(kind, sql, params, most=1)
         result: T | None = read(rows[0]) if rows else None
         if self._judge is not None and result is not None:
             self._judge.one(result)
@@ -191,11 +192,31 @@ class _Reading:
 
     async def fetch_all(self, kind: type[T], sql: Any, /, **params: object) -> list[T]:
         """Return every row as a `kind`."""
-        rows, read = await self._fetch(kind, sql, params, most=10_000)
+        rows, read = self._at_once(kind, sql, params, ROWS_MOST) or await self._fetch(kind, sql, params, most=ROWS_MOST)
         results = [read(row) for row in rows]
         if self._judge is not None:
             self._judge.all(results)
         return results
+
+    def _at_once(
+        self, kind: Any, sql: Any, params: Mapping[str, object], most: int
+    ) -> tuple[Sequence[Row], Callable[[Row], Any]] | None:
+        """Return the rows and what reads them, where neither has to be waited for or learnt first."""
+        module, source = self._module, self._open
+        read = module.readers.get((kind, sql)) if type(sql) is str else None
+        if read is None or source is None:
+            return None
+        monotonic, tracer = module.monotonic, module.tracer
+        outcome: Outcome = "unknown"
+        started = monotonic()
+        rows: Sequence[Row] | None = None
+        try:
+            rows = source.fetch_at_once(sql, stored(params), True, most)
+            outcome = "value"
+        finally:
+            if tracer is not None and (rows is not None or outcome != "value"):
+                tracer.statement(self._ctx.span, module.name, sql, started, monotonic() - started, outcome)
+        return None if rows is None else (rows, read)
 
     async def _fetch(self, kind: Any, sql: Any, params: Any, *, most: int) -> tuple[Any, Callable[[Row], Any]]:
         if type(sql) is not str:
@@ -244,7 +265,8 @@ class NodeView(_Reading):
         self._module = module
         self._ctx = ctx
         self._judge = judge
-        self._snapshot = self._open = module.store.read()
+        # what the session has written must be seen, so it shares with nobody
+        self._snapshot = self._open = module.store.read(shared=not ctx.context.token)
 
     async def _source(self) -> Snapshot:
         raise TransactionClosed(f"a View of module {self._module.name} was used after its handler had returned")
@@ -299,8 +321,20 @@ class NodeTx(_Reading):
         """Run one statement on the module's own tables."""
         text, values = (sql, params) if type(sql) is str else self._module.statement(sql, params)
         unit = self._unit or await self.unit()
-        work = unit.execute(text, stored(values), user=True)
-        return await (work if self._module.tracer is None else self._timed(text, work))
+        values = stored(values)
+        module = self._module
+        tracer, monotonic = module.tracer, module.monotonic
+        outcome: Outcome = "unknown"
+        started = monotonic()
+        try:
+            changed = unit.execute_at_once(text, values, True)
+            if changed is None:
+                changed = await unit.execute(text, values, user=True)
+            outcome = "value"
+        finally:
+            if tracer is not None:
+                tracer.statement(self._ctx.span, module.name, text, started, monotonic() - started, outcome)
+        return changed
 
     async def emit(self, event: Event) -> None:
         """Record an event; it joins the commit."""

@@ -344,6 +344,45 @@ class SnapshotKit(StoreHouse):
             snapshot.close()
             assert await rows(store) == [("one",), ("two",)]
 
+    async def test_a_shared_snapshot_has_what_was_committed_before_it(self, tmp_path: Path) -> None:
+        """Also in the turn of the loop in which others have begun; and none of them moves, or ends with another."""
+        async with self.opened(tmp_path) as store:
+            await add(store, 1, "one")
+            first, second = store.read(shared=True), store.read(shared=True)
+            assert list(await first.fetch(WORDS, {}, user=True)) == [("one",)]
+            assert list(await second.fetch(WORDS, {}, user=True)) == [("one",)]
+            await add(store, 2, "two")
+            third = store.read(shared=True)
+            assert list(await third.fetch(WORDS, {}, user=True)) == [("one",), ("two",)]
+            first.close()
+            assert list(await second.fetch(WORDS, {}, user=True)) == [("one",)]
+            await asyncio.sleep(0.01)
+            assert list(await second.fetch(WORDS, {}, user=True)) == [("one",)]
+            second.close()
+            assert list(await third.fetch(WORDS, {}, user=True)) == [("one",), ("two",)]
+            third.close()
+
+    async def test_shared_snapshots_around_commits_never_go_back(self, tmp_path: Path) -> None:
+        """Readers and writers in every order: who begins after an acknowledged commit sees it."""
+        async with self.opened(tmp_path) as store:
+            acknowledged = 0
+
+            async def write(number: int) -> None:
+                nonlocal acknowledged
+                await add(store, number, f"w{number}")
+                acknowledged += 1
+
+            async def look() -> None:
+                for _ in range(40):
+                    least = acknowledged
+                    snapshot = store.read(shared=True)
+                    seen = len(await snapshot.fetch(WORDS, {}, user=True))
+                    await asyncio.sleep(0)
+                    assert len(await snapshot.fetch(WORDS, {}, user=True)) == seen >= least
+                    snapshot.close()
+
+            await asyncio.gather(*(write(n) for n in range(100)), *(look() for _ in range(20)))
+
 
 class RestartKit(StoreHouse):
     """For stores that are still there when every opener has gone."""

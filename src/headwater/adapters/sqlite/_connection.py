@@ -183,7 +183,7 @@ class Connection:
         self.mode = mode
         learnt: list[Statement] = []
 
-        def trace(cursor: apsw.Cursor, text: str, _bindings: Any) -> bool:
+        def trace(cursor: Any, text: str, _bindings: Any) -> bool:  # the library's types tell of one name, not of many
             if sql[sql.index(text) + len(text) :].strip("; \t\r\n"):
                 raise QueryError(f"one statement at a time: {short(sql)}")
             names = cursor.bindings_names
@@ -318,8 +318,8 @@ def _checksums() -> str:
 
 
 def _parameters(statement: Statement, params: Params, sql: str) -> QueryError:
-    missing = sorted(statement.names - params.keys())
-    extra = sorted(params.keys() - statement.names)
+    missing = sorted(statement.names.difference(params))
+    extra = sorted(set(params).difference(statement.names))
     said = [f"missing: {', '.join(missing)}"] if missing else []
     said += [f"not in the statement: {', '.join(extra)}"] if extra else []
     return QueryError(f"parameters {'; '.join(said)}: {short(sql)}")

@@ -80,6 +80,8 @@ class Writer:
         self._waiting_most = waiting_most
         self._queue: deque[asyncio.Future[None]] = deque()
         self._turn: SqliteUnit | None = None
+        self._granted = SqliteUnit(self)
+        """Holds the turn between its granting and the moment its new owner runs."""
         self._batch: _Batch | None = None
         self._flush_due = False
         self._committing = False
@@ -89,6 +91,8 @@ class Writer:
         self._last_seconds = 0.0
         self._closed = False
         self._broken = False
+        self.on_commit: Callable[[], None] = _nobody
+        """Told of every commit, before anybody else is."""
         self.connection = connect()
         self.head = self._read_head()
 
@@ -178,7 +182,7 @@ class Writer:
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():
-                self._turn = _GRANTED
+                self._turn = self._granted
                 turn.set_result(None)
                 return
         self._turn = None
@@ -231,6 +235,7 @@ class Writer:
             self._resume()
 
     def _committed(self, batch: _Batch, failure: HeadwaterError | None) -> None:
+        self.on_commit()
         batch.tell(failure)
         if self._cell is not None:
             self._cell.committed(len(batch.waiters), self._last_seconds, well=failure is None)
@@ -311,7 +316,7 @@ class Writer:
             if not turn.done():
                 turn.set_exception(StoreUnavailable("the store is closing"))
         self._queue.clear()
-        if self._turn is not None and self._turn is not _GRANTED:
+        if self._turn is not None and self._turn is not self._granted:
             await self._turn.rollback()
         self._turn = None
         self._flush()
@@ -345,8 +350,8 @@ class SqliteUnit:
             raise self.batch.failure
         return self._writer.connection
 
-    async def execute(self, sql: str, params: Params, *, user: bool = False) -> int:
-        """Run one statement."""
+    def execute_at_once(self, sql: str, params: Params, user: bool) -> int | None:
+        """Run one statement; it never waits, who waits has waited for the turn."""
         connection = self._connection()
         try:
             return connection.execute(sql, params, USER if user else INTERNAL)
@@ -354,7 +359,11 @@ class SqliteUnit:
             self._writer.check_whole(self.batch, error)
             raise
 
-    async def fetch(self, sql: str, params: Params, *, user: bool = False, most: int = 10_000) -> Sequence[Row]:
+    async def execute(self, sql: str, params: Params, *, user: bool = False) -> int:
+        """Run one statement."""
+        return self.execute_at_once(sql, params, user) or 0
+
+    def fetch_at_once(self, sql: str, params: Params, user: bool, most: int) -> list[Row] | None:
         """Return the rows."""
         connection = self._connection()
         try:
@@ -362,6 +371,10 @@ class SqliteUnit:
         except HeadwaterError as error:
             self._writer.check_whole(self.batch, error)
             raise
+
+    async def fetch(self, sql: str, params: Params, *, user: bool = False, most: int = 10_000) -> Sequence[Row]:
+        """Return the rows."""
+        return self.fetch_at_once(sql, params, user, most) or []
 
     async def columns(self, sql: str, *, user: bool = False) -> tuple[str, ...]:
         """Return the names of the columns."""
@@ -418,8 +431,8 @@ class SqliteUnit:
             writer.unit_undone()
 
 
-_GRANTED: SqliteUnit = object.__new__(SqliteUnit)
-"""Holds the turn between its granting and the moment its new owner runs."""
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _lost(failure: HeadwaterError) -> HeadwaterError:

@@ -124,6 +124,7 @@ class SqliteStore:
             if self._location.memory:
                 connection.close()
         self._readers = Readers(lambda: self._connect(readonly=True), self._executor)
+        self._writer.on_commit = self._readers.part
 
     @contextlib.contextmanager
     def _opening(self) -> Generator[bool]:
@@ -279,11 +280,11 @@ class SqliteStore:
             raise StoreUnavailable(f"module {self._module}: the store is not open")
         return await self._writer.begin(deadline)
 
-    def read(self) -> Snapshot:
+    def read(self, *, shared: bool = False) -> Snapshot:
         """Return a snapshot that opens with its first fetch."""
         if self._writer is None or self._readers is None:
             raise StoreUnavailable(f"module {self._module}: the store is not open")
-        return MemorySnapshot(self._writer) if self._location.memory else SqliteSnapshot(self._readers)
+        return MemorySnapshot(self._writer) if self._location.memory else SqliteSnapshot(self._readers, shared)
 
     def load(self) -> StoreLoad:
         """Return how busy it is."""
