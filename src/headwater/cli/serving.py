@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["listen", "run_loop", "running", "serve", "settings_of"]
 
+COLLECT_EACH = 10_000
+"""Objects that may be made, and not freed, between two looks at the newest."""
 DRAIN_SECONDS = 10.0
 QUIET_SECONDS = 0.5
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -142,11 +145,22 @@ async def serve(
         await edge.start(listener)
         if topology.http.socket is not None and settings.slot == 0:
             await edge.start(path=str(Path(settings.folder) / topology.http.socket), succeed=True)
+        _spare_collections()
         started()
         impatient = await stop == signal.SIGINT
         node.retire()
         await asyncio.sleep(0.0 if impatient else topology.http.notice)
         await edge.stop(within=DRAIN_SECONDS, quiet=0.0 if impatient else QUIET_SECONDS)
+
+
+def _spare_collections() -> None:
+    """Let the collector of circles look at less, and less often: called when all is loaded.
+
+    What an application consists of is not garbage, yet each full collection would go through all of it; and at the
+    usual step of 700 objects one order in twelve would pay for a collection. Memory grows by some megabytes at most.
+    """
+    gc.freeze()
+    gc.set_threshold(COLLECT_EACH, 10, 10)
 
 
 def _stop_on_signals() -> asyncio.Future[signal.Signals]:

@@ -198,6 +198,8 @@ class Endpoint:
             result, steps.value = steps.value, None
             STEPS.append(steps)
             ctx.work = None
+            if ctx.view is not None:
+                ctx.view.close()
             if self._copy_result:
                 result = self._returned(result)
         except BaseException as error:
@@ -233,6 +235,8 @@ class Endpoint:
 
     def _ended(self, outcome: Outcome, ctx: NodeCtx, now: float) -> None:
         ctx.work = None
+        if ctx.view is not None:
+            ctx.view.close()
         seconds = self._monotonic() - now
         self._record(outcome, seconds)
         if ctx.span is not None and self._end is not None:
@@ -323,12 +327,10 @@ def query_run(bound: BoundModule, handler: Handler, plan: Plan, values: tuple[An
 
     rules = Rules.of(bound.module)
 
-    async def run(message: Any, ctx: NodeCtx) -> Any:
-        view = NodeView(bound, ctx, None if rules is None else rules.judge(ctx.identity, hides=True))
-        try:
-            return await call(message, ctx, None, view)
-        finally:
-            view.close()
+    def run(message: Any, ctx: NodeCtx) -> Coroutine[Any, Any, Any]:
+        """Give the handler a view; its endpoint closes it."""
+        ctx.view = NodeView(bound, ctx, None if rules is None else rules.judge(ctx.identity, hides=True))
+        return call(message, ctx, None, ctx.view)
 
     return run, run
 

@@ -52,10 +52,10 @@ class NodeCtx:
     acted: calls after which another module may have changed something on this handler's behalf; from
     then on a `NotExecuted` no longer means that nothing happened. tx_open: the transaction has begun.
     span: its own, None when nobody traces. name: what it runs for. work: what runs the handler, None once
-    that has ended.
+    that has ended. view: what it reads through, closed by whoever runs it.
     """
 
-    __slots__ = ("_module", "acted", "context", "deadline", "depth", "name", "span", "tx_open", "work")
+    __slots__ = ("_module", "acted", "context", "deadline", "depth", "name", "span", "tx_open", "view", "work")
 
     def __init__(self, module: BoundModule, context: Context, deadline: float, depth: int, name: str) -> None:
         self._module = module
@@ -66,6 +66,7 @@ class NodeCtx:
         self.acted = 0
         self.span: Span | None = None
         self.tx_open = False
+        self.view: NodeView | None = None
         self.work: Coroutine[Any, Any, Any] | None = None
 
     @property
@@ -272,7 +273,7 @@ class NodeView(_Reading):
         raise TransactionClosed(f"a View of module {self._module.name} was used after its handler had returned")
 
     def close(self) -> None:
-        """End the snapshot."""
+        """End the snapshot; harmless when it has ended."""
         self._open = None
         self._snapshot.close()
 

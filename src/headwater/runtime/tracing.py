@@ -55,13 +55,15 @@ class Root(Span):
 
     context: Context | None = None
     sampled: bool = False
-    spans: list[Span] | None = None
+    spans: list[Span | Statement] | None = None
     ended: bool = False
     keep: bool = False
     trace_id: str = ""
     dropped: int = 0
 
 
+Statement = tuple[Span, str, str, float, float, Outcome]
+"""What a statement's span is made of, once its trace is kept: above it, SQL, module, start, seconds, outcome."""
 Begin = Callable[[Span | None, Context, float, bool], Span | None]
 """Opens a span: under which one, for which request, at what time, and whether it would be the first."""
 
@@ -161,10 +163,9 @@ class Tracer:
             self.slow_statements.add(module, sql, seconds)
         if above is None or (sql == "begin" and seconds < BEGIN_SHOWN_SECONDS):
             return
-        root = _root(above)
-        self._add(root, Span(root, above, sql, "store", module, started, math.inf, seconds, outcome))
+        self._add(_root(above), (above, sql, module, started, seconds, outcome))
 
-    def _add(self, root: Root, span: Span) -> None:
+    def _add(self, root: Root, span: Span | Statement) -> None:
         spans = root.spans
         if spans is None:
             spans = root.spans = []
@@ -188,7 +189,8 @@ class Tracer:
             except Exception:
                 log.exception("a trace could not be kept")
 
-    def _keep(self, root: Root, spans: list[Span]) -> None:
+    def _keep(self, root: Root, noted: list[Span | Statement]) -> None:
+        spans = [_span(root, one) if isinstance(one, tuple) else one for one in noted]
         spans.append(root)
         trace_id = self.trace_id(root)
         for span in spans:
@@ -239,6 +241,11 @@ class Tracer:
     def slowest(self) -> Sequence[SlowStatement]:
         """Return slow statements, those that took most time together first."""
         return self.slow_statements.listed()
+
+
+def _span(root: Root, noted: Statement) -> Span:
+    above, sql, module, started, seconds, outcome = noted
+    return Span(root, above, sql, "store", module, started, math.inf, seconds, outcome)
 
 
 def _root(span: Span) -> Root:
