@@ -5,12 +5,12 @@ Framing, timeouts and connection limits are then the server's; everything from t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
 from headwater.edge.head import MATTERING, METHODS, check_target
-from headwater.edge.http import Request, Response, fold
+from headwater.edge.http import Request, Response, fold, lines
 from headwater.edge.problems import Rejected, problem_of
 from headwater.edge.routes import Router
 from headwater.runtime.waiting import Waiting
@@ -18,11 +18,12 @@ from headwater.runtime.waiting import Waiting
 __all__ = ["Asgi", "AsgiApp"]
 
 _METHODS = frozenset(METHODS.values())
-_ABOUT_BODY = frozenset({b"content-length", b"transfer-encoding"})
+_WITHOUT_BODY = frozenset({("GET", "1.1"), ("HEAD", "1.1")})  # unless headers say so; in HTTP/2 nothing need say so
 _NEAR = ("127.0.0.1", "::1")
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -45,10 +46,23 @@ class Asgi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
+        if scope["type"] != "http":
+            await self._besides(scope, receive, send)
+            return
+        response = await self._respond(scope, receive)
+        if not response.usual or scope["method"] == "HEAD":
+            await self._send_all(send, scope["method"], response)
+            return
+        headers = [
+            *lines(response.fixed), (b"x-request-id", response.id.encode()),
+            (b"content-length", b"%d" % len(response.body)),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _besides(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._send(send, scope["method"], await self._respond(scope, receive))
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -68,24 +82,26 @@ class Asgi:
         if self._router is None:
             self._router = await self._start()  # a server without lifespan
         try:
-            request = _request(scope)
-            if self._near_only and request.peer not in _NEAR:
-                raise Rejected(403, "denied", "the development key is for this machine; configure [[auth.keys]]")
+            request = self._request(scope, self._router)
             route = self._router.route(request)
-            if not request.headers.keys().isdisjoint(_ABOUT_BODY):
+            headers = request.headers
+            if b"content-length" in headers or b"transfer-encoding" in headers:
                 refused = route.admit(request)
                 if refused is not None:
                     return refused
-            if route.streams:
-                request.stream = _pieces(receive, route.body_most or self._body_bytes)
+                with_body = True
             else:
+                with_body = (request.method, scope.get("http_version")) not in _WITHOUT_BODY
+            if route.streams:
+                request.stream = _Pieces(receive, route.body_most or self._body_bytes)
+            elif with_body:
                 request.body = await _body(receive, self._body_bytes)
         except Rejected as rejected:
             return problem_of(rejected, "")
         begun = route.start(request)
         return await begun if isinstance(begun, Waiting) else begun
 
-    async def _send(self, send: Send, method: str, response: Response) -> None:
+    async def _send_all(self, send: Send, method: str, response: Response) -> None:
         headers = response.pairs()
         length = len(response.body) if response.stream is None else response.length
         if response.status not in (204, 304) and length is not None:
@@ -97,54 +113,65 @@ class Asgi:
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
 
 
-def _request(scope: Scope) -> Request:
-    method = scope["method"]
-    if method not in _METHODS:
-        raise Rejected(501, "unknown-method", "this server does not know the method")
-    client = scope.get("client")
-    path = scope.get("raw_path") or quote(scope["path"]).encode()  # `path` alone is decoded already
-    if b"?" in path:
-        path = path.partition(b"?")[0]
-    check_target(method, path)
-    pairs = scope["headers"]
-    headers = {bytes(name): bytes(value) for name, value in pairs}  # names in lower case, says ASGI
-    if len(headers) != len(pairs):
-        headers = fold(pairs)
-    return Request(
-        method, path, scope["query_string"], headers, b"", client[0] if client else "",
-        scope.get("scheme") == "https", (), None, headers.keys().isdisjoint(MATTERING),
-    )
+    def _request(self, scope: Scope, router: Router) -> Request:
+        method = scope["method"]
+        if method not in _METHODS:
+            raise Rejected(501, "unknown-method", "this server does not know the method")
+        path = scope.get("raw_path") or quote(scope["path"]).encode()  # `path` alone is decoded already
+        if path not in router.known:
+            if b"?" in path:
+                path = path.partition(b"?")[0]
+            check_target(method, path)
+        client = scope.get("client")
+        peer = client[0] if client else ""
+        if self._near_only and peer not in _NEAR:
+            raise Rejected(403, "denied", "the development key is for this machine; configure [[auth.keys]]")
+        pairs = scope["headers"]
+        headers: dict[bytes, bytes] = dict(pairs)  # names in lower case, says ASGI
+        if len(headers) != len(pairs):
+            headers = fold(pairs)
+        return Request(
+            method, path, scope["query_string"], headers, b"", peer, scope.get("scheme") == "https", (), None,
+            MATTERING.isdisjoint(headers),
+        )
+
+
+class _Pieces:
+    """A body as the server hands it on, of which `message` is there already. Raises Rejected."""
+
+    def __init__(self, receive: Receive, most: int, message: Message | None = None) -> None:
+        self._receive = receive
+        self._left = most
+        self._most = most
+        self._message = message
+        self._ended = False
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        message = await self._receive() if self._message is None else self._message
+        self._message = None
+        if message["type"] == "http.disconnect":
+            raise Rejected(400, "disconnected", "the client went away")
+        piece: bytes = message.get("body", b"")
+        self._left -= len(piece)
+        if self._left < 0:
+            raise Rejected(413, "body-too-large", f"the body is longer than {self._most} bytes")
+        self._ended = not message.get("more_body", False)
+        return piece
 
 
 async def _body(receive: Receive, most: int) -> bytes:
     """Return the whole body, which most servers hand over at once. Raises Rejected."""
     message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > most:
-            raise _too_large(most)
-        return body
-    return b"".join([piece async for piece in _pieces(receive, most, message)])
-
-
-async def _pieces(
-    receive: Receive, most: int, message: MutableMapping[str, Any] | None = None
-) -> AsyncIterator[bytes]:
-    """Hand on a body, of which `message` is there already. Raises Rejected."""
-    total = 0
-    while True:
-        message = message or await receive()
-        if message["type"] == "http.disconnect":
-            raise Rejected(400, "disconnected", "the client went away")
-        piece = message.get("body", b"")
-        total += len(piece)
-        if total > most:
-            raise _too_large(most)
-        yield piece
-        if not message.get("more_body", False):
-            return
-        message = None
-
-
-def _too_large(most: int) -> Rejected:
-    return Rejected(413, "body-too-large", f"the body is longer than {most} bytes")
+    pieces = _Pieces(receive, most, message)
+    first = await pieces.__anext__()
+    if not message.get("more_body", False):
+        return first
+    found = [first]
+    async for piece in pieces:
+        found.append(piece)  # noqa: PERF401 - compiled code has no asynchronous comprehensions
+    return b"".join(found)

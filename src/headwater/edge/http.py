@@ -11,7 +11,7 @@ from msgspec import Struct
 from headwater.edge.security import api_headers
 from headwater.model.identity import ANONYMOUS, Identity
 
-__all__ = ["PAGE", "REASONS", "STANDARD", "Request", "Response", "fold"]
+__all__ = ["PAGE", "REASONS", "STANDARD", "Request", "Response", "fold", "lines"]
 
 REASONS = dict.fromkeys(range(100, 600), "Refused") | {status.value: status.phrase for status in HTTPStatus}
 """What each status is called. Failures may have one that no RFC knows."""
@@ -75,14 +75,14 @@ class Response(Struct):
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Return all its own headers as pairs."""
         mine = [(b"x-request-id", self.id.encode())] if self.id else []
-        return [*_pairs(self.fixed), *self.headers, *mine]
+        return [*lines(self.fixed), *self.headers, *mine]
 
 
 @functools.lru_cache(maxsize=4096)
-def _pairs(fixed: bytes) -> tuple[tuple[bytes, bytes], ...]:
+def lines(fixed: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """Return header lines as pairs. Each route has one block of them."""
-    lines = [line.partition(b": ") for line in fixed.split(b"\r\n") if line]
-    return tuple((name, value) for name, _, value in lines)
+    parts = [line.partition(b": ") for line in fixed.split(b"\r\n") if line]
+    return tuple((name, value) for name, _, value in parts)
 
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
