@@ -70,6 +70,6 @@ def test_what_is_compiled_is_what_runs(bare: dict[str, str], tmp_path: Path) -> 
 def test_a_new_application_runs_on_it(bare: dict[str, str], tmp_path: Path) -> None:
     assert headwater(bare, tmp_path, "new", "myapp").returncode == 0
     with running_app(tmp_path / "myapp", tmp_path / "myapp" / "data", environment=bare) as app:
-        with urllib.request.urlopen(f"{app.url}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{app.address}/readyz", timeout=10) as answer:
             assert answer.status == 200
         assert app.stop() == 0, app.log.read_text()
