@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -108,12 +109,37 @@ def test_every_command_explains_itself(bare: dict[str, str], project: Path) -> N
         assert headwater(bare, project, name, "--help").returncode == 0, name
 
 
-def test_what_needs_more_names_the_extra(bare: dict[str, str], project: Path, tmp_path: Path) -> None:
-    """Routes that ask for tokens need a library that verifies them."""
-    asking = shutil.copytree(project, tmp_path / "myapp", ignore=shutil.ignore_patterns("data", "sdk"))
-    app = asking / "myapp" / "app.py"
+@pytest.fixture(scope="module")
+def asking(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same application for those alone who show a token."""
+    made = shutil.copytree(
+        project, tmp_path_factory.mktemp("asking") / "myapp", ignore=shutil.ignore_patterns("data", "sdk")
+    )
+    app = made / "myapp" / "app.py"
     app.write_text(app.read_text().replace("public", "authenticated"))
-    done = headwater(bare, asking, "run", "--port", "0")
+    return made
+
+
+def test_tokens_of_the_development_key_need_nothing_more(bare: dict[str, str], asking: Path) -> None:
+    with running_app(asking, asking / "data", environment=bare) as app:
+        assert not app.ended, app.log.read_text()
+        token = headwater(bare, asking, "token").stdout.strip()
+        for bearer, status in ((token, 200), (token[:-2], 401)):
+            request = urllib.request.Request(f"{app.address}/v1/notes", headers={"authorization": f"Bearer {bearer}"})
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    assert answer.status == status
+            except urllib.error.HTTPError as refused:
+                assert refused.code == status
+                refused.close()
+
+
+def test_what_needs_more_names_the_extra(bare: dict[str, str], asking: Path, tmp_path: Path) -> None:
+    """Public keys need a library that verifies with them."""
+    (tmp_path / "key.pem").write_text("-----BEGIN PUBLIC KEY-----\n")
+    topology = tmp_path / "topology.toml"
+    topology.write_text(f'[[auth.keys]]\nid = "one"\nalgorithm = "ES256"\nkey = "file:{tmp_path}/key.pem"\n')
+    done = headwater(bare, asking, "run", "--port", "0", "--topology", str(topology))
     assert done.returncode == 2
     assert "pip install 'headwater[auth]'" in done.stderr
     assert "Traceback" not in done.stderr

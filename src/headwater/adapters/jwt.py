@@ -1,4 +1,4 @@
-"""Bearer tokens that are JSON Web Tokens, verified with joserfc (extra `auth`).
+"""Bearer tokens that are JSON Web Tokens.
 
 A token that was verified is remembered by its digest, never beyond its end, and asked after again
 every two seconds: whether it was revoked, and whether its keys still count.

@@ -1,4 +1,6 @@
-"""Keys that signed tokens are verified with, each for one algorithm, and the one place that verifies (extra `auth`).
+"""Keys that signed tokens are verified with, each for one algorithm, and the one place that verifies.
+
+Shared secrets need nothing but the standard library; public keys need joserfc (extra `auth`).
 
 A token cannot choose how it is checked: its key decides. What a token says about where a key is to be
 found (`jku`, `x5u`, `jwk`, `x5c`) is never looked at.
@@ -14,20 +16,22 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from headwater.adapters import hs256
 from headwater.errors import ConfigurationError, MissingExtra
 
 __all__ = ["ALGORITHMS", "FixedKeys", "Key", "KeySource", "decode", "encode", "from_jwk", "require_library"]
 
 ALGORITHMS = ("HS256", "RS256", "PS256", "ES256", "Ed25519", "EdDSA")
 """EdDSA is the older name of Ed25519 (RFC 9864); tokens of either name are accepted by a key of either."""
+SECRET_BYTES_LEAST = 32
 RSA_BITS_LEAST = 2048
 RSA_BITS_MOST = 8192
-_KINDS = {"HS256": "OctKey", "RS256": "RSAKey", "PS256": "RSAKey", "ES256": "ECKey", "Ed25519": "OKPKey"}
+_KINDS = {"RS256": "RSAKey", "PS256": "RSAKey", "ES256": "ECKey", "Ed25519": "OKPKey"}
 _BY_KTY = {"RSA": ("RS256", "PS256"), "EC": ("ES256",), "OKP": ("Ed25519",)}
 
 
 class Key(NamedTuple):
-    """A key of the library, and the one algorithm it is for."""
+    """A shared secret, or a key of the library, and the one algorithm it is for."""
 
     id: str
     algorithm: str
@@ -48,29 +52,18 @@ class KeySource(Protocol):
 class FixedKeys:
     """Keys that were given at start: id to (algorithm, key). A key is a shared secret (HS256) or PEM.
 
-    Raises ConfigurationError for a key that does not fit its algorithm, MissingExtra without the library.
+    Raises ConfigurationError for a key that does not fit its algorithm, MissingExtra when the library is needed and
+    not there.
     """
 
     def __init__(self, keys: Mapping[str, tuple[str, bytes]]) -> None:
-        require_library("verifying tokens")
-        self._raw = dict(keys)
-        self._keys: dict[str, Key] | None = None
-        for name, (algorithm, key) in keys.items():
-            check_raw(name, algorithm, key)
-        if any(algorithm != "HS256" for algorithm, _ in keys.values()):
-            self._load()  # so that a bad PEM is found at start; a plain secret can wait for the first token
+        self._keys = {name: from_bytes(name, algorithm, key) for name, (algorithm, key) in keys.items()}
 
     def find(self, kid: str | None) -> Sequence[Key]:
         """Return the keys of this id, or all."""
-        keys = self._load() if self._keys is None else self._keys
         if kid is None:
-            return tuple(keys.values())
-        return (keys[kid],) if kid in keys else ()
-
-    def _load(self) -> dict[str, Key]:
-        """Load the library, which is as large as the rest of a small application, and read the keys."""
-        self._keys = {name: from_bytes(name, algorithm, key) for name, (algorithm, key) in self._raw.items()}
-        return self._keys
+            return tuple(self._keys.values())
+        return (self._keys[kid],) if kid in self._keys else ()
 
 
 def require_library(what: str) -> None:
@@ -79,23 +72,21 @@ def require_library(what: str) -> None:
         raise MissingExtra(what, "auth")
 
 
-def check_raw(name: str, algorithm: str, key: bytes) -> None:
-    """Raise ConfigurationError for what can be seen to be wrong with a key before the library is loaded."""
+def from_bytes(name: str, algorithm: str, key: bytes) -> Key:
+    """Read a secret or PEM. Raises ConfigurationError when it is not a key for the algorithm, MissingExtra."""
     if algorithm not in ALGORITHMS:
         raise ConfigurationError(f"key {name!r}: algorithm {algorithm!r} is not one of {', '.join(ALGORITHMS)}")
-    if algorithm == "HS256" and (len(key) < 32 or b"-----BEGIN" in key):
-        raise ConfigurationError(f"key {name!r}: a secret for HS256 has at least 32 bytes, and is no PEM")
-
-
-def from_bytes(name: str, algorithm: str, key: bytes) -> Key:
-    """Read a secret or PEM. Raises ConfigurationError when it is not a key for the algorithm."""
+    if algorithm == "HS256":
+        if len(key) < SECRET_BYTES_LEAST or b"-----BEGIN" in key:
+            raise ConfigurationError(f"key {name!r}: a secret for HS256 has at least 32 bytes, and is no PEM")
+        return Key(name, algorithm, key)
+    require_library(f"tokens signed with {algorithm}")
     from joserfc import jwk
 
     one = "Ed25519" if algorithm == "EdDSA" else algorithm
     try:
         made = getattr(jwk, _KINDS[one]).import_key(key)
-        if one != "HS256":
-            _check_fits(made, one)
+        _check_fits(made, one)
     except Exception:  # the library's errors, and those of the one below it, have no base of their own
         raise ConfigurationError(f"key {name!r} is not a key for {algorithm}") from None
     return Key(name, one, made)
@@ -159,9 +150,11 @@ def decode(token: str, sources: Sequence[KeySource], types: Sequence[str]) -> tu
 
 def encode(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
     """Return a signed token."""
+    head = {**header, "alg": key.algorithm, "kid": key.id}
+    if key.algorithm == "HS256":
+        return hs256.sign(head, claims, key.key)
     from joserfc import jwt
 
-    head = {**header, "alg": key.algorithm, "kid": key.id}
     return jwt.encode(head, dict(claims), key.key, algorithms=[key.algorithm])
 
 
@@ -175,6 +168,8 @@ def _head(token: str) -> dict[str, Any] | None:
 
 
 def _verified(token: str, key: Key) -> dict[str, Any] | None:
+    if key.algorithm == "HS256":
+        return hs256.verified(token, key.key)
     from joserfc import jwt
 
     try:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.adapters.jwt import SERVICE_PREFIX, TOKEN_BYTES_MOST, check_times
-from headwater.adapters.keys import FixedKeys, check_raw, decode, encode, from_bytes, require_library
+from headwater.adapters.keys import FixedKeys, decode, encode, from_bytes
 from headwater.errors import Denied
 from headwater.model.identity import Identity
 from headwater.ports import Clock, Ids
@@ -35,8 +35,6 @@ class ServiceSigner:
     """Makes a service's tokens. key: its secret (HS256) or private key (PEM), which the others know by its name."""
 
     def __init__(self, service: str, algorithm: str, key: bytes, *, clock: Clock, ids: Ids) -> None:
-        require_library("signing service tokens")
-        check_raw(service, algorithm, key)
         self._service = service
         self._key = from_bytes(service, algorithm, key)
         self._wall = clock.wall

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from typing import Any
 
 import click
-import msgspec
 
+from headwater.adapters import hs256
 from headwater.cli.common import data_option, json_option, print_json, project_of, topology_option
 from headwater.cli.edge import keys_of
 from headwater.errors import ConfigurationError
 from headwater.model.duration import seconds
 from headwater.topology.instance import SystemClock
 
-__all__ = ["sign", "token"]
+__all__ = ["token"]
 
 
 @click.command()
@@ -51,19 +48,8 @@ def token(
     claims |= {"tenant": tenant} if tenant else {}
     claims |= {"iss": said.auth.issuer} if said.auth.issuer else {}
     claims |= {"aud": said.auth.audience} if said.auth.audience else {}
-    made = sign(claims, key_id=key_id, key=key.reveal())
+    made = hs256.sign({"kid": key_id, "typ": "JWT"}, claims, key.reveal())
     if as_json:
         print_json({"token": made, **claims})
     else:
         click.echo(made)
-
-
-def sign(claims: dict[str, Any], *, key_id: str, key: bytes) -> str:
-    """Return a JWT signed with HMAC-SHA256 (RFC 7515). For development: services sign with their own library."""
-    head = {"alg": "HS256", "kid": key_id, "typ": "JWT"}
-    body = ".".join(_base64(msgspec.json.encode(part)) for part in (head, claims))
-    return f"{body}.{_base64(hmac.digest(key, body.encode(), hashlib.sha256))}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

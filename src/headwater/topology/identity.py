@@ -50,7 +50,7 @@ def identification(
 
     keys: those that are given here, id to (algorithm, key). folder: what `file:` is relative to. revoked: asked besides
     the file of revoked tokens. Raises ConfigurationError for what does not fit together, MissingExtra when a route asks
-    for a token and the library to verify one is not installed.
+    for a token and the library that a key needs is not installed.
     """
     try:
         fetched = _fetched(auth, folder, clock)
