@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import gc
 import importlib
 import os
 import signal
@@ -16,6 +16,8 @@ from headwater.errors import ConfigurationError, HeadwaterError
 
 __all__ = ["cli", "main"]
 
+COLLECT_EACH = 50_000
+"""Objects a command may make between two looks for garbage: what it loads is none."""
 _COMMANDS = {
     "check": ("headwater.cli.inspect:check", "Check boundaries, contracts and configuration."),
     "client": ("headwater.cli.client:client", "Write a typed client of the application."),
@@ -53,6 +55,8 @@ class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
+            import difflib
+
             close = difflib.get_close_matches(name, _COMMANDS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "see headwater --help"
             raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
@@ -72,6 +76,7 @@ def cli(ctx: click.Context, app: str | None, traceback: bool) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a finding or refusal, 2 usage or configuration, 130 Ctrl-C."""
     arguments = sys.argv[1:] if args is None else args
+    gc.set_threshold(COLLECT_EACH, 10, 10)
     try:
         code = cli.main(arguments, prog_name="headwater", standalone_mode=False)
         sys.stdout.flush()

@@ -7,6 +7,8 @@ TOML, no import strings, secrets only by reference. Whatever is wrong with it is
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,6 +25,8 @@ __all__ = [
 FILE_BYTES_MOST = 1024 * 1024
 _REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)")
 _AT_LINE = re.compile(r"at line (\d+)")
+Place = Callable[..., str]
+"""Says `file:line` of the key that names lead to. Looked for only when there is something to say about it."""
 _CHANCE = Meta(ge=0, le=1)
 _FileReference = Annotated[str, Meta(pattern="^file:.+$")]
 
@@ -193,7 +197,7 @@ def load_topology(path: Path) -> Topology:
             f"{error}: {'remove one of them' if twice else 'write valid TOML'}", where=f"{path}:{line}",
         ) from None
     for name, table in tables.items():
-        _check_table(path, text, name, table)
+        _check_table(partial(_place, path, text), name, table)
     return msgspec.convert(tables, Topology)
 
 
@@ -216,65 +220,65 @@ def _read(path: Path) -> str:
     return text
 
 
-def _check_table(path: Path, text: str, name: str, table: Any) -> None:
+def _place(path: Path, text: str, *names: str, number: int = 0) -> str:
+    return f"{path}:{_line(text, *names, number=number)}"
+
+
+def _check_table(place: Place, name: str, table: Any) -> None:
     sections = {f.name: f.type for f in msgspec.structs.fields(Topology)}
-    where = f"{path}:{_line(text, name)}"
     if name not in sections:
-        raise TopologyError("unknown-key", f"there is no [{name}]: {_suggest(name, sections)}", where=where)
+        raise TopologyError("unknown-key", f"there is no [{name}]: {_suggest(name, sections)}", where=place(name))
     if not isinstance(table, dict):
-        raise TopologyError("wrong-type", f"{name} is a table: write [{name}]", where=where)
-    _check_keys(path, text, (name,), table, sections[name])
+        raise TopologyError("wrong-type", f"{name} is a table: write [{name}]", where=place(name))
+    _check_keys(place, (name,), table, sections[name])
 
 
-def _check_keys(path: Path, text: str, at: tuple[str, ...], table: dict[str, Any], kind: Any) -> None:
+def _check_keys(place: Place, at: tuple[str, ...], table: dict[str, Any], kind: Any) -> None:
     fields = {f.name: f for f in msgspec.structs.fields(kind)}
     section = ".".join(at)
     for key, value in table.items():
-        where = f"{path}:{_line(text, *at, key)}"
+        where = partial(place, *at, key)
         if key not in fields:
-            raise TopologyError("unknown-key", f"{section} has no key {key!r}: {_suggest(key, fields)}", where=where)
+            raise TopologyError("unknown-key", f"{section} has no key {key!r}: {_suggest(key, fields)}", where=where())
         if at == ("auth",) and key == "keys" and isinstance(value, list):
             for number, item in enumerate(value):
-                _check_auth_key(path, text, item, number)
+                _check_auth_key(place, item, number)
             continue
         _check_value(where, f"{section}.{key}", value, fields[key].type)
         if (section, key) in (("traces", "otlp_secret"), ("admin", "token")):
             _check_reference(where, f"{section}.{key}", value)
         if (section, key) == ("data", "engine") and value not in Data.engines:
             raise TopologyError(
-                "unsupported-engine", f"engine {value!r}: this version runs: {', '.join(Data.engines)}", where=where
+                "unsupported-engine", f"engine {value!r}: this version runs: {', '.join(Data.engines)}", where=where()
             )
     missing = [f.name for f in fields.values() if f.required and f.name not in table]
     if missing:
-        raise TopologyError(
-            "missing-key", f"{section} has no {missing[0]!r}: add it", where=f"{path}:{_line(text, *at)}"
-        )
+        raise TopologyError("missing-key", f"{section} has no {missing[0]!r}: add it", where=place(*at))
 
 
-def _check_auth_key(path: Path, text: str, item: Any, number: int) -> None:
+def _check_auth_key(place: Place, item: Any, number: int) -> None:
     if not isinstance(item, dict):
         raise TopologyError(
             "wrong-type", 'auth.keys lists tables: write {id = "...", key = "env:NAME"}',
-            where=f"{path}:{_line(text, 'auth', 'keys')}",
+            where=place("auth", "keys"),
         )
-    line = _line(text, "auth", "keys", "key", number=number)
-    _check_reference(f"{path}:{line}", "auth.keys.key", item.get("key"))
-    _check_keys(path, text, ("auth", "keys"), item, AuthKey)
+    _check_reference(partial(place, "auth", "keys", "key", number=number), "auth.keys.key", item.get("key"))
+    _check_keys(place, ("auth", "keys"), item, AuthKey)
 
 
-def _check_reference(where: str, name: str, reference: Any) -> None:
+def _check_reference(where: Place, name: str, reference: Any) -> None:
     if isinstance(reference, str) and not _REFERENCE.fullmatch(reference):
         raise TopologyError(
             "plain-secret", f"{name} is not a reference, and a secret never stands in the file: "
-            'write "env:NAME" or "file:path"', where=where,
+            'write "env:NAME" or "file:path"', where=where(),
         )
 
 
-def _check_value(where: str, name: str, value: Any, kind: Any) -> None:
+def _check_value(where: Place, name: str, value: Any, kind: Any) -> None:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise TopologyError("wrong-type", f"{name}: {error}: change the value", where=where) from None
+        raise TopologyError("wrong-type", f"{name}: {error}: change the value", where=where()) from None
 
 
 def _suggest(name: str, known: Any) -> str:

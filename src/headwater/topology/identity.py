@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from headwater.adapters.api_keys import ApiKeys, new_api_key
-from headwater.adapters.jwks import Fetch, JwksKeys, discovered, from_file, from_url
 from headwater.adapters.jwt import JwtVerifier, Revoked
-from headwater.adapters.outbound import Outbound
 from headwater.adapters.revoked import RevokedFile
 from headwater.edge.auth import NoVerifier, Schemes, Verifier
 from headwater.edge.problems import Unauthenticated
@@ -18,6 +17,9 @@ from headwater.model.app import App
 from headwater.ports import Clock
 from headwater.topology.file import Auth
 from headwater.topology.secrets import Secret
+
+if TYPE_CHECKING:
+    from headwater.adapters.jwks import Fetch, JwksKeys
 
 __all__ = ["Identification", "identification", "new_api_key"]
 
@@ -93,11 +95,16 @@ def _fetched(auth: Auth, folder: Path, clock: Clock) -> JwksKeys | None:
         raise ConfigurationError("auth.jwks and auth.discover both say where the keys are: keep one of them")
     if auth.issuer is None or auth.audience is None:
         raise ConfigurationError("fetched keys are for one issuer and one audience: set auth.issuer and auth.audience")
+    from headwater.adapters.jwks import JwksKeys
+
     fetch, every = _fetch(auth, folder)
     return JwksKeys(fetch, clock=clock, algorithms=auth.algorithms, every=every, stale=auth.stale)
 
 
 def _fetch(auth: Auth, folder: Path) -> tuple[Fetch, float]:
+    from headwater.adapters.jwks import discovered, from_file, from_url
+    from headwater.adapters.outbound import Outbound
+
     if auth.jwks is not None and auth.jwks.startswith("file:"):
         return from_file(_path(auth.jwks, folder)), min(auth.refresh, LOOK_AT_FILE_SECONDS)
     url = auth.jwks or auth.issuer or ""

@@ -26,17 +26,20 @@ class Project:
     app: `package.module:attribute`. data, topology: absolute.
     """
 
-    __slots__ = ("app", "data", "folder", "topology")
+    __slots__ = ("_read", "app", "data", "folder", "topology")
 
     def __init__(self, folder: Path, *, app: str | None, data: Path, topology: Path | None) -> None:
         self.folder = folder
         self.app = app
         self.data = data
         self.topology = topology
+        self._read: Topology | None = None
 
     def read_topology(self) -> Topology:
-        """Return the topology, by default everything embedded. Raises TopologyError."""
-        return Topology() if self.topology is None else load_topology(self.topology)
+        """Return the topology, by default everything embedded; the file is read once. Raises TopologyError."""
+        if self._read is None:
+            self._read = Topology() if self.topology is None else load_topology(self.topology)
+        return self._read
 
 
 def find_project(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def development_key(data: Path) -> Secret[bytes]:
         if not path.exists():
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_hex(32).encode())
+                file.write(os.urandom(32).hex().encode())
             with contextlib.suppress(FileExistsError):
                 os.link(fresh, path)
             fresh.unlink()
